@@ -1,0 +1,179 @@
+"""Servers and databases for every ring of tests.
+
+`database_url` and `migrated_database_url` run a test once for each of sqlite, mariadb and postgres (`-k
+mariadb` selects one). MariaDB and PostgreSQL are started once in a run, Redis once in a worker process;
+TEST_MARIADB_URL, TEST_POSTGRES_URL and TEST_REDIS_URL name servers to use instead. A server that is not
+installed skips the tests that need it, unless BOTSWAIN_REQUIRE_SERVICES=1 says that it must be there.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from tests.servers import MariaDB, MissingServerError, Postgres, Redis, Server
+from tests.servers.databases import Databases, Migrate, ServerDatabases, SqliteDatabases
+from tests.servers.shared import end_run, shared_url
+
+RUN_FOLDER = pytest.StashKey[Path]()
+KEY = "0123456789abcdef" * 4  # a secret key that guards nothing
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    workerinput: dict[str, Any] | None = getattr(config, "workerinput", None)
+    if workerinput is not None:
+        config.stash[RUN_FOLDER] = Path(workerinput["botswain_run_folder"])
+        return
+    folder = Path(tempfile.mkdtemp(prefix="botswain-tests-"))
+    folder.chmod(0o711)  # PostgreSQL, under its own account, passes through
+    config.stash[RUN_FOLDER] = folder
+    config.add_cleanup(lambda: end_run(folder))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    node.workerinput["botswain_run_folder"] = str(node.config.stash[RUN_FOLDER])
+
+
+def missing(reason: object) -> None:
+    """Skip the test, or fail it where every service must be there."""
+    if os.environ.get("BOTSWAIN_REQUIRE_SERVICES") == "1":
+        pytest.fail(f"BOTSWAIN_REQUIRE_SERVICES=1, but {reason}", pytrace=False)
+    pytest.skip(str(reason))
+
+
+def private(make: Callable[[], Server]) -> Iterator[Any]:
+    """A server of one test alone, which may kill and pause it."""
+    try:
+        server = make()
+    except MissingServerError as reason:
+        missing(reason)
+    else:
+        with server:
+            yield server
+
+
+def shared(make: Callable[[Path], Server], run_folder: Path, name: str) -> str:
+    """The URL of the run's server, given from outside or started here."""
+    if url := os.environ.get(f"TEST_{name.upper()}_URL"):
+        return url
+    try:
+        return shared_url(make, run_folder, name)
+    except MissingServerError as reason:
+        missing(reason)
+        raise
+
+
+@pytest.fixture(scope="session")
+def run_folder(pytestconfig: pytest.Config) -> Path:
+    """The folder of this run, shared by all worker processes and removed at the end; its name is short."""
+    return pytestconfig.stash[RUN_FOLDER]
+
+
+@pytest.fixture(scope="session")
+def mariadb_url(run_folder: Path) -> str:
+    """The run's MariaDB server; its databases are for `database_url` to give out."""
+    return shared(MariaDB, run_folder, "mariadb")
+
+
+@pytest.fixture(scope="session")
+def postgres_url(run_folder: Path) -> str:
+    """The run's PostgreSQL server; its databases are for `database_url` to give out."""
+    return shared(Postgres, run_folder, "postgres")
+
+
+@pytest.fixture(scope="session", params=["sqlite", "mariadb", "postgres"])
+def dialect(request: pytest.FixtureRequest) -> str:
+    """One of the three; `@pytest.mark.parametrize("dialect", ["mariadb"], indirect=True)` narrows them."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def databases(
+    dialect: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Databases]:
+    """What gives out databases of this dialect in this worker process."""
+    given: Databases
+    if dialect == "sqlite":
+        given = SqliteDatabases(tmp_path_factory.mktemp("sqlite"))
+    else:
+        given = ServerDatabases(request.getfixturevalue(f"{dialect}_url"))
+    yield given
+    given.close()
+
+
+@pytest.fixture
+def database_url(databases: Databases) -> Iterator[str]:
+    """A new database without tables."""
+    url = databases.empty()
+    yield url
+    databases.drop(url)
+
+
+@pytest.fixture(scope="session")
+def migrate() -> Migrate:
+    """Brings the database of a URL to the newest schema; run once for each dialect in a worker process."""
+
+    def run_command(url: str) -> None:
+        # Not `botswain`: pytest of a virtual environment runs without its bin folder on PATH.
+        command = [sys.executable, "-c", "from orchestrator.cli import main; main()", "migrate"]
+        settings = {
+            "DATABASE_URL": url,
+            "REDIS_URL": "redis://127.0.0.1:1/0",
+            "BOTSWAIN_SECRET_KEY": KEY,
+        }
+        done = subprocess.run(
+            command, env={**os.environ, **settings}, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"botswain migrate failed:\n{done.stdout}{done.stderr}"
+
+    return run_command
+
+
+@pytest.fixture
+def migrated_database_url(databases: Databases, migrate: Migrate) -> str:
+    """A database with the newest schema and the rows that the migrations left, and no others."""
+    return databases.migrated(migrate)
+
+
+@pytest.fixture(scope="session")
+def worker_redis_url(run_folder: Path, worker_id: str) -> Iterator[str]:
+    """The Redis of this worker process: a server of its own, or a database of the given server."""
+    if url := os.environ.get("TEST_REDIS_URL"):
+        number = int(worker_id.removeprefix("gw")) if worker_id.startswith("gw") else 0
+        yield f"{url.rsplit('/', 1)[0]}/{number}"
+        return
+    for server in private(lambda: Redis(run_folder)):
+        yield server.url
+
+
+@pytest.fixture
+def redis_url(worker_redis_url: str) -> str:
+    """A real, empty Redis; published messages stay within the worker process unless TEST_REDIS_URL is set."""
+    with redis.Redis.from_url(worker_redis_url) as client:
+        client.flushdb()
+    return worker_redis_url
+
+
+@pytest.fixture
+def mariadb_server(run_folder: Path) -> Iterator[MariaDB]:
+    """A MariaDB server of this test alone, to kill, pause and restart; it starts in about a second."""
+    yield from private(lambda: MariaDB(run_folder))
+
+
+@pytest.fixture
+def postgres_server(run_folder: Path) -> Iterator[Postgres]:
+    """A PostgreSQL server of this test alone, to kill, pause and restart; it starts in about a second."""
+    yield from private(lambda: Postgres(run_folder))
+
+
+@pytest.fixture
+def redis_server(run_folder: Path) -> Iterator[Redis]:
+    """A Redis server of this test alone, to kill, pause and restart; it keeps every write on disk."""
+    yield from private(lambda: Redis(run_folder, append_only=True))
