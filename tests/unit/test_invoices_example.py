@@ -1,0 +1,469 @@
+"""The invoices example: its input, the process that robots run, the ledger, and the way to the cluster."""
+
+from __future__ import annotations
+
+import ast
+import base64
+import csv
+import hashlib
+import importlib
+import importlib.util
+import io
+import json
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "invoices"
+MODULES = ("checks", "invoice", "labels", "message", "rows", "values", "run", "ledger", "cluster", "generate")
+
+
+def _robot() -> ModuleType:
+    """What the robot's agent gives to a script, with what the script said to it in `said`."""
+    robot = ModuleType("botswain")
+    robot.said = []  # type: ignore[attr-defined]
+    robot.arguments = {}  # type: ignore[attr-defined]
+    robot.stop = False  # type: ignore[attr-defined]
+    robot.result = robot.said.append  # type: ignore[attr-defined]
+    robot.progress = lambda percent, text="": None  # type: ignore[attr-defined]
+    robot.should_stop = lambda: robot.stop  # type: ignore[attr-defined]
+    robot.log = lambda message, **fields: None  # type: ignore[attr-defined]
+    return robot
+
+
+def _load() -> SimpleNamespace:
+    """The example's modules, whose plain names are kept out of everybody else's way."""
+    robot, kept = _robot(), {name: sys.modules.pop(name) for name in MODULES if name in sys.modules}
+    paths = [str(EXAMPLE / "process"), str(EXAMPLE)]
+    sys.path[:0] = paths
+    sys.modules["botswain"] = robot
+    try:
+        modules = {name: importlib.import_module(name) for name in MODULES}
+        modules["languages"] = importlib.import_module("generator.languages")
+        spec = importlib.util.spec_from_file_location("invoices_main", EXAMPLE / "process" / "__main__.py")
+        assert spec and spec.loader
+        script = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(script)
+    finally:
+        sys.path[:] = [path for path in sys.path if path not in paths]
+        for name in [*MODULES, "botswain", *(name for name in sys.modules if name.startswith("generator"))]:
+            sys.modules.pop(name, None)
+        sys.modules.update(kept)
+    return SimpleNamespace(robot=robot, script=script, **modules)
+
+
+example = _load()
+TRUTH: dict[str, Any] = json.loads((EXAMPLE / "truth.json").read_text("utf-8"))
+
+
+def process(arguments: dict[str, Any]) -> dict[str, Any]:
+    example.script.arguments = arguments
+    example.robot.said.clear()
+    example.script.main()
+    (said,) = example.robot.said
+    back: dict[str, Any] = json.loads(json.dumps(said))  # as it comes back from the server
+    return back
+
+
+@pytest.fixture(scope="module")
+def results() -> list[dict[str, Any]]:
+    return [process(job["arguments"]) for job in example.run.jobs(EXAMPLE, version=1)]
+
+
+def test_generating_again_gives_the_same_bytes() -> None:
+    on_disk = {
+        path.relative_to(EXAMPLE).as_posix(): path.read_bytes()
+        for path in (*EXAMPLE.glob("inbox/*.eml"), EXAMPLE / "suppliers.csv", EXAMPLE / "truth.json")
+    }
+    assert example.generate.files() == on_disk
+    assert len(on_disk) == 62
+
+
+def test_every_message_has_its_outcome(results: list[dict[str, Any]]) -> None:
+    books = example.ledger.build(results)
+    assert example.run.differences(books, TRUTH) == []
+
+
+def test_every_invoice_is_read_to_the_cent(results: list[dict[str, Any]]) -> None:
+    for result in results:
+        expected = TRUTH["messages"][result["message"]]["invoice"]
+        found = result["invoice"]
+        assert (found and {field: found[field] for field in expected or {}}) == expected, result["message"]
+
+
+def test_a_summary_that_is_wrong_by_a_cent_is_a_difference(results: list[dict[str, Any]]) -> None:
+    booked = next(one for one in results if one["outcome"] == "booked")
+    dearer = f"{Decimal(booked['invoice']['net']) + Decimal('0.01'):.2f}"
+    others = [one for one in results if one is not booked]
+    books = example.ledger.build([*others, {**booked, "invoice": {**booked["invoice"], "net": dearer}}])
+    assert [line.split(":")[0] for line in example.run.differences(books, TRUTH)] == [
+        "summary, net",
+        "summary, suppliers",
+        "summary, vat_rates",
+    ]
+    missing = example.run.differences(example.ledger.build(others), TRUTH)
+    assert missing[0] == f"{booked['message']}: expected booked, found no result"
+
+
+@pytest.mark.parametrize("module", sorted((EXAMPLE / "process").glob("*.py")), ids=lambda path: path.name)
+def test_the_process_needs_only_python_3_9_and_its_standard_library(module: Path) -> None:
+    tree = ast.parse(module.read_text("utf-8"), feature_version=(3, 9))
+    imported = {
+        name.split(".")[0]
+        for node in ast.walk(tree)
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
+    }
+    own = {path.stem for path in module.parent.glob("*.py")} | {"botswain"}
+    assert imported <= own | sys.stdlib_module_names
+
+
+def _arguments(**changed: Any) -> dict[str, Any]:
+    supplier = {"name": "A", "vat_id": "DE1", "iban": "X"}
+    return {
+        "name": "1.eml",
+        "content": base64.b64encode(b"\r\n").decode(),
+        "suppliers": [supplier],
+        **changed,
+    }
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"name": None}, "arguments.name"),
+        ({"content": None}, "arguments.content"),
+        ({"content": "ä"}, "arguments.content"),
+        ({"content": "%%%"}, "arguments.content"),
+        ({"suppliers": {}}, "arguments.suppliers"),
+        ({"suppliers": [{"name": "A", "vat_id": 1, "iban": "X"}]}, "arguments.suppliers[0]"),
+    ],
+)
+def test_a_job_with_wrong_arguments_fails_and_names_the_argument(changed: dict[str, Any], named: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        process(_arguments(**changed))
+    assert str(ended.value).startswith(named)
+
+
+def test_a_run_that_is_asked_to_stop_reports_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(example.robot, "stop", True)
+    example.robot.said.clear()
+    example.script.arguments = _arguments()
+    with pytest.raises(SystemExit, match="stopped on request"):
+        example.script.main()
+    assert example.robot.said == []
+
+
+@st.composite
+def damaged(draw: st.DrawFn) -> bytes:
+    """A message of the inbox with a few bytes changed, or cut short: what bad gateways make of mail."""
+    raw = bytearray(draw(st.sampled_from(sorted(EXAMPLE.glob("inbox/*.eml")))).read_bytes())
+    for place in draw(st.lists(st.integers(0, len(raw) - 1), max_size=12)):
+        raw[place] = draw(st.integers(0, 255))
+    return bytes(raw[: draw(st.integers(0, len(raw)))]) if draw(st.booleans()) else bytes(raw)
+
+
+@given(raw=st.one_of(damaged(), st.binary(max_size=200)))
+def test_no_message_makes_a_run_fail(raw: bytes) -> None:
+    result = process(_arguments(content=base64.b64encode(raw).decode()))
+    assert (result["outcome"] == "booked") == (not result["problems"])
+    assert result["invoice"] or result["problems"]
+
+
+HEADS = b"MIME-Version: 1.0\r\nContent-Type: "
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        HEADS + b"text/html\r\n\r\n<table><tr><td>a<![x<td>b</table>",
+        HEADS + b"text/plain; charset=idna\r\n\r\n\xff",
+        HEADS + b"text/plain; charset=hex\r\n\r\nff",
+        HEADS + b'text/csv; charset="utf-8\x00"\r\n\r\na;b',
+        HEADS + b"text/csv\r\n\r\na;\x00;b\r\n" + b"x" * 140_000,
+        HEADS + b"text/plain\r\n\r\nNIP: 1\r\nInvoice number: 1\r\nVAT rate: 9\r\nTotal due: " + b"9" * 5000,
+        b"Subject: =?utf-8?B?////?=\r\nFrom: =?x?q?=ff?= <@>\r\n\r\n",
+    ],
+)
+def test_mail_that_trips_parsers_goes_to_a_person(raw: bytes) -> None:
+    result = process(_arguments(content=base64.b64encode(raw).decode()))
+    assert result["outcome"] == "review"
+    assert result["problems"][0]["code"] in ("no_invoice", "broken_encoding", "unreadable_field")
+
+
+CENTS = st.integers(-(10**11), 10**11)
+STYLES = [
+    (",", "."),
+    (".", ","),
+    ("\u00a0", ","),
+    ("\u202f", ","),
+    (" ", ","),
+    ("'", "."),
+    ("", ","),
+    ("", "."),
+]
+
+
+@given(
+    cents=CENTS,
+    style=st.sampled_from(STYLES),
+    frame=st.sampled_from(["{}", "{} €", "€{}", "EUR {}", "{} EUR"]),
+)
+def test_an_amount_is_read_as_it_was_written(cents: int, style: tuple[str, str], frame: str) -> None:
+    value = Decimal(cents) / 100
+    grouping, point = style
+    written = f"{value:,.2f}".translate({ord(","): grouping, ord("."): point})
+    assert example.values.amount(frame.format(written)) == value
+
+
+@pytest.mark.parametrize(
+    "written", ["1.234", "1,234", "1,23,45", "1.234.56", "USD 5.00", "12 34,00", "", "½", "٣"]
+)
+def test_an_amount_in_doubt_is_refused(written: str) -> None:
+    with pytest.raises(ValueError):
+        example.values.amount(written)
+
+
+@given(
+    when=st.dates(date(1990, 1, 1), date(2099, 12, 31)),
+    language=st.sampled_from(["ENGLISH", "GERMAN", "FRENCH", "SPANISH", "RUSSIAN", "POLISH"]),
+)
+def test_a_date_is_read_as_it_was_written_in_each_language(when: date, language: str) -> None:
+    spoken = getattr(example.languages, language)
+    for pattern in spoken.dates:
+        assert example.values.day(spoken.day(when, pattern)) == when
+
+
+@pytest.mark.parametrize(
+    "written", ["03/25/2026", "31.02.2026", "soon", "2026-13-01", "14 March", "1 May 2 June 2026"]
+)
+def test_a_date_in_doubt_is_refused(written: str) -> None:
+    with pytest.raises(ValueError):
+        example.values.day(written)
+
+
+def _result(message: str, number: str, vat_id: str = "DE1", problems: tuple[str, ...] = ()) -> dict[str, Any]:
+    invoice = {"number": number, "vat_id": vat_id, "supplier": "A", "date": "2026-01-02", "currency": "EUR"}
+    return {
+        "message": message,
+        "sender": "a@example",
+        "subject": "Invoice",
+        "invoice": {**invoice, "net": "100.00", "vat_rate": "19", "vat": "19.00", "gross": "119.00"},
+        "problems": [{"code": code, "text": "Why."} for code in problems],
+        "outcome": "review" if problems else "booked",
+    }
+
+
+def test_the_later_message_is_the_duplicate_whatever_the_order_of_the_results() -> None:
+    results = [
+        _result("3.eml", "re 1"),
+        _result("2.eml", "RE 1", vat_id="FR2"),
+        _result("1.eml", "RE1", problems=("vat_mismatch",)),
+    ]
+    books = example.ledger.build(results)
+    assert [one["message"] for one in books.booked] == ["2.eml"]
+    assert [[problem["code"] for problem in one["problems"]] for one in books.review] == [
+        ["vat_mismatch"],
+        ["duplicate_number"],
+    ]
+    assert "1.eml" in books.review[1]["problems"][0]["text"]
+    assert results[0]["problems"] == []
+
+
+def test_the_ledger_is_written_for_spreadsheets_and_runs_no_formula(tmp_path: Path) -> None:
+    booked = _result("1.eml", "=1+1")
+    booked["invoice"] |= {"net": "-100.00", "supplier": "Żuraw"}
+    looked_at = {**_result("2.eml", "R2", problems=("no_invoice",)), "invoice": None, "subject": "@SUM(A1)"}
+    example.ledger.build([booked, looked_at]).write(tmp_path / "new")
+
+    assert (tmp_path / "new/ledger.csv").read_bytes().startswith(b"\xef\xbb\xbfmessage,")
+    (entry,) = _rows(tmp_path / "new/ledger.csv")
+    assert (entry["number"], entry["net"], entry["supplier"]) == ("'=1+1", "-100.00", "Żuraw")
+    (entry,) = _rows(tmp_path / "new/review.csv")
+    assert (entry["subject"], entry["reason"], entry["number"]) == ("'@SUM(A1)", "Why.", "")
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_package_is_the_same_bytes_whenever_and_wherever_it_is_made(tmp_path: Path) -> None:
+    package = example.run.package(EXAMPLE / "process")
+    for path in (EXAMPLE / "process").glob("*.py"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "__pycache__").mkdir()
+    (tmp_path / "__pycache__/rows.pyc").write_bytes(b"x")
+    assert example.run.package(tmp_path) == package
+    names = zipfile.ZipFile(io.BytesIO(package)).namelist()
+    assert names == sorted(names) and "__main__.py" in names and all(name.endswith(".py") for name in names)
+
+
+class Server:
+    """As much of the REST API as run.py uses, in memory; the jobs end one poll after they were asked for."""
+
+    def __init__(self) -> None:
+        self.requests: list[httpx.Request] = []
+        self.versions: list[dict[str, Any]] | None = None
+        self.jobs: list[dict[str, Any]] = []
+        self.polls = 0
+        self.away = 0
+        self.runs: Callable[[dict[str, Any]], dict[str, Any]] = self.run
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        if self.away:
+            self.away -= 1
+            return httpx.Response(503, json={"title": "The database is away"})
+        assert request.method == "GET" or request.headers["Idempotency-Key"]
+        return self.answer(request.method, request.url.path, request)
+
+    def answer(self, method: str, path: str, request: httpx.Request) -> httpx.Response:
+        if path.endswith("/versions"):
+            return self.publish(method, request)
+        if path == "/api/v1/processes":
+            self.versions = []
+            return httpx.Response(201, json={"name": "invoices"})
+        if method == "POST":
+            self.jobs += [self.runs(job) for job in json.loads(request.content)]
+            return httpx.Response(201, json={"items": [{"guid": job["guid"]} for job in self.jobs[-60:]]})
+        self.polls += 1
+        start, limit = int(request.url.params.get("cursor", 0)), int(request.url.params["limit"])
+        page = self.jobs[::-1][start : start + limit]
+        if self.polls == 1:
+            page = [{**job, "status": 8, "state": "in_progress", "result": None} for job in page]
+        following = str(start + limit) if start + limit < len(self.jobs) else None
+        return httpx.Response(200, json={"items": page, "next": following})
+
+    def publish(self, method: str, request: httpx.Request) -> httpx.Response:
+        if self.versions is None:
+            return httpx.Response(404, json={"title": "No such process"})
+        if method == "GET":
+            return httpx.Response(200, json={"items": self.versions, "next": None})
+        start = request.content.index(b"PK\x03\x04")
+        package = request.content[start : request.content.rindex(b"\r\n--")]
+        version = {"version": len(self.versions) + 1, "sha256": hashlib.sha256(package).hexdigest()}
+        self.versions.append(version)
+        return httpx.Response(201, json=version)
+
+    def run(self, job: dict[str, Any]) -> dict[str, Any]:
+        guid = f"guid-{len(self.requests)}-{job['arguments']['name']}"
+        done = {"status": 4, "state": "success", "error": None, "result": process(job["arguments"])}
+        return {"guid": guid, **done}
+
+
+@pytest.fixture
+def server() -> Server:
+    return Server()
+
+
+@pytest.fixture
+def cluster(server: Server) -> Iterator[Any]:
+    with httpx.Client(base_url="http://server", transport=httpx.MockTransport(server)) as http:
+        yield example.cluster.Cluster(http, pause=0)
+
+
+def _work(cluster: Any, out: Path) -> tuple[int, str]:
+    console = Console(file=io.StringIO(), width=120)
+    status = example.run.work(cluster, out, 5, console)
+    return status, console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_the_whole_example(server: Server, cluster: Any, tmp_path: Path) -> None:
+    status, printed = _work(cluster, tmp_path)
+    assert status == 0
+    assert "matches the generator's truth: yes" in printed
+    assert "60/60" in printed
+    assert len(_rows(tmp_path / "ledger.csv")) == 37
+    assert len(_rows(tmp_path / "review.csv")) == 23
+    assert len(server.requests) == 7  # versions, process, versions, publish, jobs, and two polls
+
+
+def test_a_second_run_publishes_nothing_and_finds_its_own_jobs(
+    server: Server, cluster: Any, tmp_path: Path
+) -> None:
+    _work(cluster, tmp_path)
+    server.requests.clear()
+    assert _work(cluster, tmp_path)[0] == 0
+    assert server.versions is not None and len(server.versions) == 1
+    assert [request.method for request in server.requests].count("POST") == 1
+
+
+def test_a_changed_process_becomes_a_new_version(cluster: Any) -> None:
+    published = [
+        cluster.publish("invoices", package) for package in (b"PK\x03\x04a", b"PK\x03\x04b", b"PK\x03\x04b")
+    ]
+    assert published == [1, 2, 2]
+
+
+def test_a_failed_job_is_named_and_the_exit_status_says_so(
+    server: Server, cluster: Any, tmp_path: Path
+) -> None:
+    def third_fails(job: dict[str, Any]) -> dict[str, Any]:
+        if job["arguments"]["name"] != "003.eml":
+            return server.run(job)
+        return {"guid": "g3", "status": 5, "state": "failed", "error": "robot lost", "result": None}
+
+    server.runs = third_fails
+    status, printed = _work(cluster, tmp_path)
+    assert status == 1
+    assert "job g3: failed. robot lost" in printed
+    assert "matches the generator's truth: no" in printed
+    assert "003.eml: expected booked, found no result" in printed
+
+
+def test_a_repeated_post_has_the_same_key_and_the_same_bytes(server: Server, cluster: Any) -> None:
+    server.versions, server.away = [], 2
+    cluster.submit([])
+    cluster.publish("invoices", b"PK\x03\x04")
+    posts = [request for request in server.requests if request.url.path == "/api/v1/jobs"]
+    assert len(posts) == 3
+    assert len({(post.headers["Idempotency-Key"], post.content) for post in posts}) == 1
+
+
+def test_waiting_ends_and_says_what_to_ask(server: Server, cluster: Any) -> None:
+    server.jobs = [{"guid": "g1", "status": 1, "state": "pending"}]
+    with pytest.raises(example.cluster.RefusedError, match=r"1 of 1 jobs .* GET /api/v1/jobs/g1/explain"):
+        list(cluster.follow("invoices", ["g1"], seconds=0))
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (
+            httpx.Response(403, json={"title": "Forbidden", "detail": "A viewer creates no jobs"}),
+            "403 Forbidden: A v",
+        ),
+        (httpx.Response(502, text="<html>"), "502 Bad Gateway"),
+        (httpx.Response(200, text="<html>"), "not JSON"),
+    ],
+)
+def test_a_refusal_is_one_sentence(answer: httpx.Response, said: str) -> None:
+    http = httpx.Client(base_url="http://server", transport=httpx.MockTransport(lambda request: answer))
+    with pytest.raises(example.cluster.RefusedError, match=said):
+        example.cluster.Cluster(http, pause=0).submit([{}])
+
+
+def test_a_missing_token_is_said_before_anything_is_done(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("BOTSWAIN_TOKEN", raising=False)
+    monkeypatch.setattr(sys, "argv", ["run.py"])
+    assert example.run.main() == 2
+    assert "BOTSWAIN_TOKEN is not set" in capsys.readouterr().err
