@@ -108,9 +108,15 @@ class PackageCache:
 
             status = self._server.download(url, write)
         if status != 200:
-            raise PackageError(f"the package could not be fetched: the server answered {status}")
+            raise PackageError(f"the package could not be fetched: {self._refusal(url, status)}")
         if seen.hexdigest() != digest:
             raise PackageError(f"the package is not the published one: its SHA-256 is {seen.hexdigest()}")
+
+
+    def _refusal(self, url: str, status: int) -> str:
+        if self._server.transport.owns(url):
+            return f"the server answered {status}"
+        return f"{url} answered {status}; it is not at --server, so the robot's identity was not sent"
 
 
 def _write_all(out: Any, piece: bytes) -> None:

@@ -72,6 +72,10 @@ class Transport:
 
         return self._exchange("GET", url, None, {}, timeout, False, read)
 
+    def owns(self, url: str) -> bool:
+        """Whether a request to `url` carries the robot's identity: its own server only."""
+        return _origin(urlsplit(urljoin(self.server, url))) == self._origin
+
     def interrupt(self) -> None:
         """End the parked request, and every later one, at once."""
         with self._lock:
@@ -92,7 +96,7 @@ class Transport:
         url = urlsplit(urljoin(self.server, path))
         connection, target, extra = self._connection(url, timeout)
         every = {"User-Agent": "botswain-robot", "Connection": "close", **extra, **headers}
-        if _origin(url) == self._origin:  # the robot's identity is for its own server only
+        if self.owns(path):
             every["Authorization"] = self._authorization
         try:
             connection.connect()
