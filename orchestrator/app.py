@@ -1,0 +1,34 @@
+"""create_app(): the API's only wiring."""
+
+from __future__ import annotations
+
+from apiflask import APIFlask
+from flask_sqlalchemy import SQLAlchemy
+
+from orchestrator import __version__, api, console
+from orchestrator.config import Config
+from orchestrator.database import Base, engine_options, prepare
+from orchestrator.wiring import assemble
+
+EXTENSION = "botswain"
+
+
+def create_app(config: Config | None = None) -> APIFlask:
+    """The Flask application of one API process. Raises `ConfigurationError` naming every mistake."""
+    config = config or Config.load()
+    app = APIFlask("botswain", title="Botswain", version=__version__, docs_path=None, spec_path=None)
+    app.config.update(
+        SQLALCHEMY_DATABASE_URI=config.database_url,
+        SQLALCHEMY_ENGINE_OPTIONS=engine_options(config.database_url, config.db_pool_size),
+        SECRET_KEY=config.derived_text("session"),
+        MAX_CONTENT_LENGTH=config.max_body_bytes,
+    )
+    database = SQLAlchemy(metadata=Base.metadata)
+    database.init_app(app)
+    with app.app_context():
+        engine = prepare(database.engine)
+    parts = assemble(config, engine)
+    app.extensions[EXTENSION] = parts
+    api.register(app, parts)
+    console.register(app, parts)
+    return app

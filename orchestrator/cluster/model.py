@@ -1,0 +1,42 @@
+"""Nodes and the leases of the cluster itself. These belong to no tenant: every tenant's work runs on them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, Index, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from orchestrator.database import Base, BigId, Name, UtcDateTime
+
+
+class Node(Base):
+    """A running scheduler or worker node: its row is its registration, renewed while it lives."""
+
+    __tablename__ = "nodes"
+    __table_args__ = (Index("ix_nodes_kind_lease_until", "kind", "lease_until"),)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    name: Mapped[str] = mapped_column(Name(120), unique=True)
+    kind: Mapped[str] = mapped_column(String(20))  # scheduler, worker
+    cluster_id: Mapped[int]  # 0 for a worker node
+    cluster_size: Mapped[int]
+    incarnation: Mapped[str] = mapped_column(String(36))  # new at each start: tells a restart from a double
+    host: Mapped[str] = mapped_column(String(255))
+    pid: Mapped[int]
+    working_path: Mapped[str] = mapped_column(String(1000))
+    is_draining: Mapped[bool]
+    started_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    last_seen: Mapped[datetime] = mapped_column(UtcDateTime)
+    lease_until: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Lease(Base):
+    """A named right that one holder has until its end; `epoch` only grows, and fences the late."""
+
+    __tablename__ = "leases"
+
+    name: Mapped[str] = mapped_column(String(60), primary_key=True)
+    holder: Mapped[str] = mapped_column(Name(120))
+    epoch: Mapped[int] = mapped_column(BigInteger)
+    lease_until: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -1,0 +1,256 @@
+"""The engine, UTC, and the only place that asks which database it is.
+
+`tasks/claim.py` is the one exception that the rules allow; it needed none.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    DateTime,
+    Dialect,
+    Engine,
+    Integer,
+    MetaData,
+    String,
+    Text,
+    event,
+    exc,
+    select,
+    text,
+)
+from sqlalchemy.dialects import mysql
+from sqlalchemy.engine import URL, Connection
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import TypeDecorator
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(naming_convention=NAMING)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Aware in Python, UTC to the microsecond in storage."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> Any:
+        if dialect.name == "mysql":
+            return dialect.type_descriptor(mysql.DATETIME(fsp=6))
+        return dialect.type_descriptor(DateTime(timezone=False))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise TypeError("a naive datetime was given; times are aware everywhere")
+        return value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+BigId = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself only as INTEGER
+LongText = Text().with_variant(mysql.LONGTEXT, "mysql")
+
+
+Guid = String(36)
+
+
+def new_guid() -> str:
+    """A random identifier (122 bits), in the lower-case form in which all are kept and compared."""
+    return str(uuid.uuid4())
+
+
+def Name(length: int) -> String:  # noqa: N802  (reads as a type, beside String and Text)
+    """Text compared byte by byte: MariaDB's usual collation takes `a`, `A` and `á` for one name."""
+    return String(length).with_variant(mysql.VARCHAR(length, collation="utf8mb4_bin"), "mysql")
+
+
+class database_time(FunctionElement[datetime]):  # noqa: N801  (a SQL function)
+    """The database's own clock, in UTC: the only time by which a lease is judged."""
+
+    type = UtcDateTime()
+    inherit_cache = True
+
+
+@compiles(database_time, "mysql")
+def _mysql_time(element: Any, compiler: Any, **_: Any) -> str:
+    return "UTC_TIMESTAMP(6)"
+
+
+@compiles(database_time, "postgresql")
+def _postgresql_time(element: Any, compiler: Any, **_: Any) -> str:
+    # now() stands still within a transaction: a lease could lapse unseen while a statement waited.
+    return "(clock_timestamp() AT TIME ZONE 'UTC')"
+
+
+@compiles(database_time, "sqlite")
+def _sqlite_time(element: Any, compiler: Any, **_: Any) -> str:
+    # The form in which SQLAlchemy stores datetimes in SQLite, so that text compares as time.
+    return "(strftime('%Y-%m-%d %H:%M:%f', 'now') || '000')"
+
+
+def engine_options(url: URL, pool_size: int = 5) -> dict[str, Any]:
+    """Options for `create_engine`, the same for the API's processes and the schedulers.
+
+    Reads and connects have a limit, so that a database that is paused is an error and not a hang.
+    """
+    if url.get_backend_name() == "sqlite":
+        return {"connect_args": {"timeout": 15, "check_same_thread": False}, "pool_size": pool_size}
+    connect_args: dict[str, Any] = {"connect_timeout": 3}
+    if url.get_backend_name() == "mysql":
+        connect_args |= {"read_timeout": 20, "write_timeout": 20}
+    return {
+        "pool_size": pool_size,
+        "max_overflow": 0,
+        "pool_timeout": 10,
+        "pool_recycle": 1800,
+        "isolation_level": "READ COMMITTED",
+        "connect_args": connect_args,
+    }
+
+
+def prepare(engine: Engine) -> Engine:
+    """Attach what every connection needs. Call once on each new engine."""
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _on_sqlite_connect)
+        event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _on_sqlite_connect(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # pysqlite would begin by itself, and late
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=15000"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A deferred transaction that reads and then writes fails at once with «database is locked», whatever
+    # the busy timeout: 1,750 of 2,000 did with 8 processes, none with BEGIN IMMEDIATE.
+    read_only = connection.get_execution_options().get("read_only", False)
+    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+
+class DatabaseClock:
+    """The database's time without a round trip for each look: an offset to the monotonic clock.
+
+    A node's wall clock may jump; the monotonic one may not, and it is set against the database again
+    every 30 seconds. Guards on leases compare with `database_time()` inside the statement all the same.
+    """
+
+    RESYNC_SECONDS = 30.0
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._lock = threading.Lock()
+        self._at = float("-inf")
+        self._time = datetime.min.replace(tzinfo=UTC)
+
+    def now(self, connection: Connection | None = None) -> datetime:
+        """The database's time. With a connection at hand, it is used when the offset has grown old."""
+        elapsed = time.monotonic() - self._at
+        if elapsed > self.RESYNC_SECONDS:
+            self._resync(connection)
+            elapsed = time.monotonic() - self._at
+        return self._time + timedelta(seconds=elapsed)
+
+    def _resync(self, connection: Connection | None) -> None:
+        if connection is None:
+            with self._engine.connect() as own:
+                self._resync(own)
+            return
+        before = time.monotonic()
+        answer = connection.execute(select(database_time())).scalar_one()
+        with self._lock:
+            self._time, self._at = answer, (before + time.monotonic()) / 2
+
+
+# Deadlock, lock wait timeout, record changed (snapshot isolation, Galera), serialisation failure.
+TRANSIENT_MYSQL = {1213, 1205, 1020}
+TRANSIENT_POSTGRESQL = {"40001", "40P01", "55P03"}
+GONE_MYSQL = {
+    1040,
+    1044,
+    1045,
+    1053,
+    1077,
+    1079,
+    1129,
+    1152,
+    1203,
+    1927,
+    2002,
+    2003,
+    2006,
+    2013,
+    2014,
+    2055,
+    4031,
+}
+
+
+def is_transient(error: exc.DBAPIError) -> bool:
+    """Whether the transaction was rolled back whole and may simply be tried again."""
+    original = error.orig
+    if getattr(original, "sqlstate", None) in TRANSIENT_POSTGRESQL:
+        return True
+    return bool(original and original.args and original.args[0] in TRANSIENT_MYSQL)
+
+
+def is_unavailable(error: Exception) -> bool:
+    """Whether the database is away, starting, full or overloaded, rather than the statement wrong."""
+    if isinstance(error, exc.TimeoutError):  # the pool's
+        return True
+    if not isinstance(error, exc.DBAPIError):
+        return False
+    if error.connection_invalidated or is_transient(error):
+        return True
+    original = error.orig
+    code = original.args[0] if original and original.args else None
+    if code in GONE_MYSQL or code in (1021, 1114):  # disk full, table full
+        return True
+    state = getattr(original, "sqlstate", None)
+    if isinstance(state, str) and state[:2] in ("08", "53", "57"):
+        return True
+    if isinstance(error, exc.OperationalError) and state is None and not isinstance(code, int):
+        return True  # SQLite's «database is locked», «disk is full»; psycopg's failure to connect
+    return isinstance(error, exc.InterfaceError)
+
+
+@contextmanager
+def advisory(connection: Connection) -> Iterator[None]:
+    """Hold the schema's upgrade lock, so that two replicas that start together migrate once."""
+    name = connection.dialect.name
+    if name == "mysql":
+        connection.execute(text("SELECT GET_LOCK('botswain-migrate', 120)"))
+    elif name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_lock(4500)"))
+    try:
+        yield
+    finally:
+        if name == "mysql":
+            connection.execute(text("SELECT RELEASE_LOCK('botswain-migrate')"))
+        elif name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_unlock(4500)"))

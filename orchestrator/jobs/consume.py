@@ -1,0 +1,133 @@
+"""consumeNextJob: which job a robot gets, and that no other robot gets it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import bindparam, insert, literal, select, union_all
+
+from orchestrator.jobs import moves, recovery
+from orchestrator.jobs.model import Job, Run
+from orchestrator.jobs.states import LIVE, Event, Status
+from orchestrator.robots.model import Robot, RobotKind, RobotStatus
+from orchestrator.transaction import Transaction
+
+CANDIDATES = 8
+
+
+@dataclass(frozen=True)
+class Consumed:
+    """The job's row and the fence of its run; or no job, and whether the robot's lines were all empty."""
+
+    job: Any | None = None
+    fence: int = 0
+    lines_were_empty: bool = False
+
+
+_LOCK_ROBOT = select(Robot.id).where(Robot.id == bindparam("p_robot_id")).with_for_update()
+_OWN = (
+    select(*Job.__table__.columns)
+    .where(
+        Job.tenant_id == bindparam("p_tenant_id"),
+        Job.robot_id == bindparam("p_robot_id"),
+        Job.status.in_([Status.PENDING.value, *[status.value for status in sorted(LIVE)]]),
+    )
+    .order_by(Job.id)
+)
+
+
+def _head(number: int) -> Any:
+    line = (
+        select(Job.id, Job.rank)
+        .where(
+            Job.tenant_id == bindparam("p_tenant_id"),
+            Job.status == Status.PENDING.value,
+            Job.target == bindparam(f"p_target_{number}"),
+            Job.robot_id == 0,
+        )
+        .order_by(Job.rank, Job.id)
+        .limit(literal(CANDIDATES, literal_execute=True))
+        .subquery(f"line_{number}")
+    )
+    return select(line.c.id, line.c.rank)
+
+
+_HEADS = {count: union_all(*[_head(number) for number in range(count)]) for count in (1, 2, 3)}
+_LOCK_FREE = (
+    select(*Job.__table__.columns)
+    .where(
+        Job.id == bindparam("p_job_id"),
+        Job.tenant_id == bindparam("p_tenant_id"),
+        Job.status == Status.PENDING.value,
+        Job.robot_id == 0,
+    )
+    .with_for_update(skip_locked=True)
+)
+_INSERT_RUN = insert(Run)
+
+
+def targets(robot: Any) -> list[str]:
+    """The lines in which a robot may look. An attended robot is a person's: it gets only what names it."""
+    lines = [f"robot:{robot.id}"]
+    if robot.kind == RobotKind.UNATTENDED:
+        if robot.group_id:
+            lines.append(f"group:{robot.group_id}")
+        lines.append("any")
+    return lines
+
+
+def consume(tx: Transaction, robot: Any, status: int | None, lease: timedelta) -> Consumed:
+    """Hand `robot` its next job: the same one again until it reports In_Progress, and never a second.
+
+    A robot that asks with Status 2 while a job of its is in progress has lost that run (the protocol).
+    """
+    tx.execute(_LOCK_ROBOT, {"p_robot_id": robot.id})  # two programs with one GUID: one after the other
+    own = tx.execute(_OWN, {"p_tenant_id": tx.tenant_id, "p_robot_id": robot.id}).all()
+    for job in own:
+        if job.status == Status.PENDING:
+            return Consumed(job, job.fence)
+        if status != RobotStatus.READY:
+            return Consumed()
+        recovery.lose(tx, job, "robot_said_ready", "The robot said that it was ready while this job ran.")
+    if robot.paused_at is not None:
+        return Consumed()
+    return _take_next(tx, robot, lease)
+
+
+def _take_next(tx: Transaction, robot: Any, lease: timedelta) -> Consumed:
+    lines = targets(robot)
+    asked: dict[str, Any] = {"p_tenant_id": tx.tenant_id}
+    asked |= {f"p_target_{number}": target for number, target in enumerate(lines)}
+    heads = sorted(tx.execute(_HEADS[len(lines)], asked).all(), key=lambda row: (row.rank, row.id))
+    for head in heads:
+        # One row by its key: a row that another robot is taking is passed over, not waited for.
+        job = tx.execute(_LOCK_FREE, {"p_job_id": head.id, "p_tenant_id": tx.tenant_id}).one_or_none()
+        if job is not None:
+            _take(tx, robot, job, lease)
+            return Consumed(job, job.fence + 1)
+    return Consumed(lines_were_empty=not heads)
+
+
+def _take(tx: Transaction, robot: Any, job: Any, lease: timedelta) -> None:
+    taken = moves.move(
+        tx,
+        Event.CONSUME,
+        job,
+        fence_grows=True,
+        robot_id=robot.id,
+        consumed_at=tx.now,
+        lease_until=tx.now + lease,
+    )
+    assert taken  # noqa: S101  (the row is locked)
+    run = {
+        "tenant_id": tx.tenant_id,
+        "job_id": job.id,
+        "robot_id": robot.id,
+        "attempt": job.attempt,
+        "fence": job.fence + 1,
+        "consumed_at": tx.now,
+    }
+    tx.execute(_INSERT_RUN, run)
+    tx.announce(moves.RunBound(robot.id, job.guid))

@@ -1,0 +1,236 @@
+"""What people and programs ask of jobs: create, stop, abort, retry."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import insert, select
+
+from orchestrator import audit
+from orchestrator.database import new_guid
+from orchestrator.errors import Conflict, FieldError, Invalid, NotAllowedNow, NotFound
+from orchestrator.jobs import moves
+from orchestrator.jobs.model import Job
+from orchestrator.jobs.moves import OrderGiven
+from orchestrator.jobs.states import LIVE, STATE_NAMES, TERMINAL, Event, Status
+from orchestrator.processes import lifecycle as processes
+from orchestrator.robots import lifecycle as robots
+from orchestrator.tasks import lifecycle as tasks
+from orchestrator.tasks.lifecycle import NewTask
+from orchestrator.tasks.model import TaskKind
+from orchestrator.transaction import Transaction
+
+JOBS_IN_ONE_REQUEST = 1000
+CODE_ABORTING, CODE_STOPPING = 10, 20
+DISPATCH_ATTEMPTS = 20
+
+
+@dataclass
+class NewJob:
+    """An order for a run; robots, groups and processes by id or name. `guid` is given before the
+    transaction, so that a retried transaction makes the same job and not a second one."""
+
+    process: str
+    version: int | None = None
+    robot: str | None = None
+    group: str | None = None
+    arguments: dict[str, Any] = field(default_factory=dict)
+    priority: int = 0
+    not_before: datetime | None = None
+    max_attempts: int = 1
+    on_lost: str = "fail"
+    max_run_seconds: int | None = None
+    retry_of: str | None = None
+    guid: str = field(default_factory=new_guid)
+
+
+def create(tx: Transaction, orders: Sequence[NewJob]) -> list[str]:
+    """Create all of `orders` or none; return their GUIDs. Errors name the field, with its place in a list."""
+    rows = _rows(tx, orders)
+    tx.execute(insert(Job), rows)
+    guids = [row["guid"] for row in rows]
+    ids = _ids_by_guid(tx, guids)
+    audit.record(tx, "job.create", guids[0], count=len(guids), process=orders[0].process)
+    places = tasks.enqueue(tx, [_dispatch_task(row, ids[row["guid"]]) for row in rows])
+    lines = [
+        moves.history_line(
+            tx,
+            "create",
+            ids[row["guid"]],
+            Status.CREATED,
+            attempt=1,
+            fence=0,
+            robot_id=0,
+            history=moves.History(reason=row["reason"], partition=partition, seq=seq),
+        )
+        for row, (partition, seq) in zip(rows, places, strict=True)
+    ]
+    moves.write_history(tx, lines)
+    return guids
+
+
+def _ids_by_guid(tx: Transaction, guids: Sequence[str]) -> dict[str, int]:
+    query = select(Job.guid, Job.id).where(Job.tenant_id == tx.tenant_id, Job.guid.in_(guids))
+    return {row.guid: row.id for row in tx.execute(query)}
+
+
+def _dispatch_task(row: dict[str, Any], job_id: int) -> NewTask:
+    return NewTask(
+        TaskKind.DISPATCH,
+        subject_id=job_id,
+        ordering_key=row["guid"],
+        rank=row["rank"],
+        not_before=row["not_before"],
+        max_attempts=DISPATCH_ATTEMPTS,
+    )
+
+
+def _rows(tx: Transaction, orders: Sequence[NewJob]) -> list[dict[str, Any]]:
+    resolve = _Resolver(tx)
+    rows, errors = [], []
+    for index, order in enumerate(orders):
+        try:
+            rows.append(_row(tx, resolve, order))
+        except Invalid as invalid:
+            place = f"{index}." if len(orders) > 1 else ""
+            errors += [FieldError(place + error.field, error.message) for error in invalid.errors]
+    if errors:
+        raise Invalid(errors=errors)
+    return rows
+
+
+def _row(tx: Transaction, resolve: _Resolver, order: NewJob) -> dict[str, Any]:
+    process_id, version_id = resolve.version(order.process, order.version)
+    return {
+        "tenant_id": tx.tenant_id,
+        "guid": order.guid,
+        "process_id": process_id,
+        "process_version_id": version_id,
+        "status": Status.CREATED.value,
+        "priority": order.priority,
+        "rank": 100 - order.priority,
+        "target": resolve.target(order.robot, order.group),
+        "arguments": order.arguments,
+        "max_attempts": order.max_attempts,
+        "on_lost": order.on_lost,
+        "max_run_seconds": order.max_run_seconds,
+        "retry_of": order.retry_of,
+        "created_by": str(tx.actor)[:200],
+        "attempt": 1,
+        "fence": 0,
+        "robot_id": 0,
+        "reason": "retry" if order.retry_of else None,
+        "not_before": order.not_before,
+        "created_at": tx.now,
+    }
+
+
+class _Resolver:
+    """Names to ids, each looked up once for a whole list."""
+
+    def __init__(self, tx: Transaction) -> None:
+        self._tx = tx
+        self._versions: dict[tuple[str, int | None], tuple[int, int]] = {}
+        self._targets: dict[tuple[str | None, str | None], str] = {}
+
+    def version(self, process: str, version: int | None) -> tuple[int, int]:
+        key = (process, version)
+        if key not in self._versions:
+            self._versions[key] = processes.find_version(self._tx, process, version)
+        return self._versions[key]
+
+    def target(self, robot: str | None, group: str | None) -> str:
+        key = (robot, group)
+        if key not in self._targets:
+            self._targets[key] = self._find_target(robot, group)
+        return self._targets[key]
+
+    def _find_target(self, robot: str | None, group: str | None) -> str:
+        if robot and group:
+            raise Invalid.field("group", "give a robot or a group, not both")
+        if robot:
+            found = robots.find(self._tx, robot)
+            if found is None:
+                raise Invalid.field("robot", f"there is no robot {robot!r}")
+            return f"robot:{found.id}"
+        if group:
+            return f"group:{robots.group_named(self._tx, group)}"
+        return "any"
+
+
+def stop(tx: Transaction, guid: str) -> None:
+    """Ask for a clean end: a waiting job is cancelled, a running one told at its next heartbeat."""
+    job = _existing(tx, guid)
+    if job.status == Status.STOPPING:
+        return
+    cancelled = moves.move(tx, Event.CANCEL, job, finished_at=tx.now, reason="cancelled")
+    if not cancelled and not moves.move(tx, Event.STOP, job, stop_requested_at=tx.now):
+        _refuse(tx, guid, "stopped")
+    _told(tx, job, "job.stop", CODE_STOPPING)
+
+
+def abort(tx: Transaction, guid: str, grace: timedelta) -> None:
+    """Ask for a hard end: a waiting job is cancelled, a running one killed at its next heartbeat.
+
+    A robot that has not answered within `grace` no longer decides: the job then ends Failed.
+    """
+    job = _existing(tx, guid)
+    if job.status == Status.ABORTING:
+        return
+    cancelled = moves.move(tx, Event.CANCEL, job, finished_at=tx.now, reason="cancelled")
+    if not cancelled and not moves.move(
+        tx, Event.ABORT, job, abort_requested_at=tx.now, run_until=tx.now + grace
+    ):
+        _refuse(tx, guid, "aborted")
+    _told(tx, job, "job.abort", CODE_ABORTING)
+
+
+def _told(tx: Transaction, job: Any, action: str, code: int) -> None:
+    audit.record(tx, action, job.guid)
+    if job.status in LIVE:
+        tx.announce(OrderGiven(job.robot_id, job.guid, code))
+
+
+def retry(tx: Transaction, guid: str, new: str) -> str:
+    """Create a new job (with the GUID `new`) like an ended one, which it names. Returns its GUID."""
+    job = _existing(tx, guid)
+    if job.status not in TERMINAL:
+        raise NotAllowedNow(
+            f"Job {guid} is {STATE_NAMES[Status(job.status)]}; only an ended job can be retried.", job.status
+        )
+    order = NewJob(
+        process=processes.name_of(tx, job.process_id),
+        version=processes.version_number(tx, job.process_version_id),
+        arguments=job.arguments,
+        priority=job.priority,
+        max_attempts=job.max_attempts,
+        on_lost=job.on_lost,
+        max_run_seconds=job.max_run_seconds,
+        retry_of=job.guid,
+        guid=new,
+    )
+    kind, _, key = job.target.partition(":")
+    if kind == "robot":
+        robot = robots.find_by_id(tx, int(key))
+        if robot is None or robot.deleted_at is not None:
+            raise Conflict("The robot that this job was for has been deleted; create a new job instead.")
+        order.robot = robot.public_id
+    elif kind == "group":
+        order.group = robots.group_name(tx, int(key))
+    return create(tx, [order])[0]
+
+
+def _existing(tx: Transaction, guid: str) -> Any:
+    job = moves.find(tx, guid)
+    if job is None:
+        raise NotFound(f"There is no job {guid}.")
+    return job
+
+
+def _refuse(tx: Transaction, guid: str, what: str) -> None:
+    now = _existing(tx, guid)
+    name = STATE_NAMES[Status(now.status)]
+    raise NotAllowedNow(f"Job {guid} is {name} and can no longer be {what}.", now.status)

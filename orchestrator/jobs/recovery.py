@@ -1,0 +1,151 @@
+"""What happens to jobs whose robots fall silent, exceed their time, or never begin."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import select, update
+
+from orchestrator.database import database_time
+from orchestrator.jobs import moves
+from orchestrator.jobs.model import Job
+from orchestrator.jobs.moves import History, OrderGiven
+from orchestrator.jobs.report import end_run
+from orchestrator.jobs.states import LIVE, Event, Status
+from orchestrator.tasks import lifecycle as tasks
+from orchestrator.tasks.lifecycle import NewTask
+from orchestrator.tasks.model import TaskKind
+from orchestrator.transaction import Transaction
+
+LIMIT = 100
+
+
+def lose(tx: Transaction, job: Any, reason: str, sentence: str) -> bool:
+    """The run of `job` is lost: it fails, or, where its creator allowed it, waits for another attempt."""
+    may_requeue = job.on_lost == "requeue" and job.attempt < job.max_attempts
+    if may_requeue and job.status == Status.IN_PROGRESS:
+        return _requeue(tx, job, reason, sentence)
+    lost = moves.move(
+        tx,
+        Event.LOSE,
+        job,
+        History(reason=sentence),
+        fence_grows=True,
+        reason=reason,
+        error=sentence,
+        finished_at=tx.now,
+        lease_until=None,
+        run_until=None,
+    )
+    if lost:
+        end_run(tx, job)
+    return lost
+
+
+def _requeue(tx: Transaction, job: Any, reason: str, sentence: str) -> bool:
+    moved = moves.move(
+        tx,
+        Event.REQUEUE,
+        job,
+        History(reason=sentence),
+        fence_grows=True,
+        reason=reason,
+        attempt=job.attempt + 1,
+        robot_id=0,
+        lease_until=None,
+        run_until=None,
+        progress=None,
+        consumed_at=None,
+        started_at=None,
+        pending_at=None,
+    )
+    if moved:
+        end_run(tx, job)
+        again = NewTask(
+            TaskKind.DISPATCH, subject_id=job.id, ordering_key=job.guid, rank=job.rank, max_attempts=20
+        )
+        tasks.enqueue(tx, [again])
+    return moved
+
+
+def lapsed(tx: Transaction) -> list[Any]:
+    """Rows of jobs, of all tenants, whose lease has ended: begun ones, and handed-out ones never begun."""
+    held = [Status.PENDING.value, *[status.value for status in sorted(LIVE)]]
+    query = (
+        select(*Job.__table__.columns)
+        .where(Job.status.in_(held), Job.lease_until < database_time())
+        .limit(LIMIT)
+    )
+    return list(tx.execute(query).all())
+
+
+def overdue(tx: Transaction) -> list[Any]:
+    """Rows of running jobs, of all tenants, beyond their time limit or the grace after an abort."""
+    query = select(*Job.__table__.columns).where(_is_live(), Job.run_until < database_time()).limit(LIMIT)
+    return list(tx.execute(query).all())
+
+
+def _is_live() -> Any:
+    return Job.status.in_([status.value for status in sorted(LIVE)])
+
+
+def release(tx: Transaction, job: Any) -> bool:
+    """Take a job back from a robot that never reported In_Progress: nothing has begun, so any may have it."""
+    released = moves.move(
+        tx,
+        Event.RELEASE,
+        job,
+        History(reason="The robot took the job and did not begin it."),
+        fence_grows=True,
+        robot_id=0,
+        consumed_at=None,
+        lease_until=None,
+    )
+    if released:
+        end_run(tx, job)
+        tx.announce(moves.JobsOffered((moves.line_key(job),)))
+    return released
+
+
+def time_out(tx: Transaction, job: Any, grace: timedelta) -> bool:
+    """Beyond its limit a run is told to abort; one that does not answer in `grace` ends Failed."""
+    if job.status == Status.ABORTING:
+        sentence = "The robot did not end the run within the time given after the abort."
+        gone = moves.move(
+            tx,
+            Event.GIVE_UP,
+            job,
+            History(reason=sentence),
+            fence_grows=True,
+            reason=job.reason or "abort_unanswered",
+            error=sentence,
+            finished_at=tx.now,
+            lease_until=None,
+            run_until=None,
+        )
+        if gone:
+            end_run(tx, job)
+        return gone
+    sentence = f"The run took longer than its limit of {job.max_run_seconds} seconds."
+    moved = moves.move(
+        tx,
+        Event.TIME_OUT,
+        job,
+        History(reason=sentence),
+        reason="time_limit",
+        abort_requested_at=tx.now,
+        run_until=tx.now + grace,
+    )
+    if moved:
+        tx.announce(OrderGiven(job.robot_id, job.guid, 10))
+    return moved
+
+
+def extend_lease(tx: Transaction, robot_id: int, job_guid: str, lease: timedelta) -> None:
+    """A working heartbeat (or many, carried together): the run lives on."""
+    tx.execute(
+        update(Job)
+        .where(Job.guid == job_guid, Job.robot_id == robot_id, _is_live())
+        .values(lease_until=tx.now + lease)
+    )

@@ -1,0 +1,135 @@
+"""job/update: what a robot says of its job."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import bindparam, select, update
+
+from orchestrator.errors import NotAllowedNow, NotFound
+from orchestrator.jobs import moves
+from orchestrator.jobs.model import Job, Run
+from orchestrator.jobs.moves import History, RunBound
+from orchestrator.jobs.states import LIVE, ROBOT_EVENTS, STATE_NAMES, TERMINAL, Status
+from orchestrator.resources import lifecycle as resources
+from orchestrator.transaction import Transaction
+
+ERROR_LIMIT = 10_000
+
+
+@dataclass(frozen=True)
+class Report:
+    """`progress` is a percentage; `result` any JSON; `fence`, where given, must be the run's own."""
+
+    guid: str
+    status: Status
+    result: Any = None
+    error: str | None = None
+    progress: int | None = None
+    fence: int | None = None
+
+
+_HAD_IT = (
+    select(Run.id)
+    .where(
+        Run.job_id == bindparam("p_job_id"),
+        Run.robot_id == bindparam("p_robot_id"),
+        Run.tenant_id == bindparam("p_tenant_id"),
+    )
+    .limit(1)
+)
+_END_RUN = (
+    update(Run)
+    .where(Run.job_id == bindparam("p_job_id"), Run.ended_at.is_(None))
+    .values(ended_at=bindparam("p_now"))
+)
+
+
+def report(tx: Transaction, robot: Any, told: Report) -> Status:
+    """Accept the robot's word, or refuse it; return the state that now holds.
+
+    Said again, what already holds is accepted and changes nothing (but the progress of a running job).
+    Raises `NotFound` for a job that this robot never consumed, `NotAllowedNow` for any other transition.
+    """
+    job = _own(tx, robot, told)
+    if job.status == told.status:
+        _note_progress(tx, job, told)
+        return told.status
+    event = ROBOT_EVENTS.get(told.status)
+    if event is None or not moves.move(
+        tx, event, job, History(reason=_first_line(told)), **_values(tx, told, job)
+    ):
+        # Either the table of transitions says no, or somebody moved the job between our two statements.
+        now = _own(tx, robot, told)
+        if now.status == told.status:
+            return told.status
+        raise _refusal(now, told)
+    if told.status in TERMINAL:
+        end_run(tx, job)
+    else:
+        tx.announce(RunBound(robot.id, job.guid))
+    return told.status
+
+
+def end_run(tx: Transaction, job: Any) -> None:
+    """A run is over, however it ended: its row is closed, and its locks go in the same transaction."""
+    tx.execute(_END_RUN, {"p_job_id": job.id, "p_now": tx.now})
+    resources.release_locks_of_job(tx, job.id)
+    if job.robot_id:
+        tx.announce(RunBound(job.robot_id, ""))
+
+
+def _own(tx: Transaction, robot: Any, told: Report) -> Any:
+    job = moves.find(tx, told.guid)
+    if job is not None and job.robot_id == robot.id:
+        if told.fence is not None and told.fence != job.fence:
+            raise _refusal(job, told)
+        return job
+    asked = {"p_job_id": job.id if job else 0, "p_robot_id": robot.id, "p_tenant_id": tx.tenant_id}
+    if job is not None and tx.execute(_HAD_IT, asked).first():
+        raise NotAllowedNow(
+            "This robot's run of the job is over: the job has passed to another attempt.", job.status
+        )
+    raise NotFound("This robot has no such job.")
+
+
+def _refusal(job: Any, told: Report) -> NotAllowedNow:
+    present = STATE_NAMES[Status(job.status)]
+    return NotAllowedNow(
+        f"The job is {present} ({job.status}) and cannot become {STATE_NAMES[told.status]}.", job.status
+    )
+
+
+def _values(tx: Transaction, told: Report, job: Any) -> dict[str, Any]:
+    if told.status == Status.IN_PROGRESS:
+        # Lease-based only from the first working heartbeat on, which the protocol leaves optional.
+        limit = job.max_run_seconds
+        run_until = tx.now + timedelta(seconds=limit) if limit else None
+        return {"started_at": tx.now, "lease_until": None, "run_until": run_until}
+    values: dict[str, Any] = {"finished_at": tx.now, "lease_until": None, "run_until": None}
+    if told.result is not None:
+        values["result"] = told.result
+    if told.error:
+        values["error"] = told.error[:ERROR_LIMIT]
+    if told.progress is not None:
+        values["progress"] = told.progress
+    if told.status == Status.FAILED:
+        values["reason"] = "robot_reported"
+    return values
+
+
+def _first_line(told: Report) -> str | None:
+    return told.error.strip().splitlines()[-1] if told.error and told.error.strip() else None
+
+
+def _note_progress(tx: Transaction, job: Any, told: Report) -> None:
+    if told.progress is None or told.status not in LIVE or told.progress == job.progress:
+        return
+    tx.execute(
+        update(Job)
+        .where(Job.id == job.id, Job.tenant_id == tx.tenant_id, Job.fence == job.fence)
+        .where(Job.status.in_([status.value for status in LIVE]))
+        .values(progress=told.progress)
+    )

@@ -1,0 +1,143 @@
+"""Presence of robots in Redis: what answers a steady heartbeat without SQL. All of it may be lost.
+
+A robot's presence holds what SQL said when it last took the slow way. Verbs that change that announce it
+after their commit; whatever is missing or different sends the next heartbeat to SQL again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from redis import Redis
+
+KEY = "botswain:robot:{}"
+BEATS = "botswain:beats"
+LINE = "botswain:line:{}"
+WAKE_CHANNEL = "botswain:wake"
+SLOW = -1
+
+
+def _script(name: str) -> str:
+    return (Path(__file__).parent / name).read_text(encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Familiar:
+    """What a process remembers of a robot between its heartbeats: its id and the lines it may look in.
+
+    Checked at each beat against presence, so a memory that has gone stale only costs the slow way.
+    """
+
+    robot_id: int
+    auth: str
+    lines: tuple[str, ...]
+
+    def keys(self) -> list[str]:
+        return [KEY.format(self.robot_id), BEATS, *[LINE.format(line) for line in self.lines]]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A beat to be carried to SQL: how long ago it was, in seconds, and what it said."""
+
+    robot_id: int
+    status: int
+    job_guid: str
+    seconds_ago: float
+
+
+class Presence:
+    def __init__(self, redis: Redis, absent_after_seconds: float) -> None:
+        self.redis = redis
+        self.ttl_ms = int(absent_after_seconds * 1000)
+        self._beat = redis.register_script(_script("beat.lua"))
+        self._clear_line = redis.register_script(_script("clear_line.lua"))
+        self._give_order = redis.register_script(_script("give_order.lua"))
+
+    def beat(self, robot: Familiar, place: str, status: str, job_guid: str) -> int:
+        """`SLOW`, or order * 2 + whether jobs wait: one round trip."""
+        arguments = [robot.auth, place, status, job_guid, self.ttl_ms, robot.robot_id]
+        return cast(int, self._beat(keys=robot.keys(), args=arguments))
+
+    def admit(
+        self, robot: Familiar, place: str, status: int, job_guid: str, leased: bool, order: int, paused: bool
+    ) -> None:
+        """Remember what SQL has just said, so that the next beats need not ask it."""
+        seconds, micros = cast(tuple[int, int], self.redis.time())
+        known: dict[str, str | int] = {
+            "auth": robot.auth,
+            "place": place,
+            "status": status,
+            "job": job_guid,
+            "leased": int(leased),
+            "order": order,
+            "paused": int(paused),
+            "seen": seconds * 1000 + micros // 1000,
+        }
+        key = KEY.format(robot.robot_id)
+        with self.redis.pipeline(transaction=True) as pipe:
+            pipe.hset(key, mapping=cast(Any, known))
+            pipe.pexpire(key, self.ttl_ms)
+            pipe.execute()
+
+    def forget(self, robot_ids: Iterable[int]) -> None:
+        """The next beat of these robots goes to SQL."""
+        keys = [KEY.format(robot_id) for robot_id in set(robot_ids)]
+        if keys:
+            self.redis.delete(*keys)
+
+    def give_orders(self, orders: Iterable[tuple[int, str, int]]) -> None:
+        """(robot id, job GUID, code) each."""
+        for robot_id, job_guid, code in orders:
+            self._give_order(keys=[KEY.format(robot_id)], args=[job_guid, code])
+
+    # Lines ----------------------------------------------------------------------------------------------
+
+    def mark_lines(self, lines: Sequence[str]) -> None:
+        """Jobs have come into these lines: mark each, and wake as many waiting robots as there are jobs."""
+        with self.redis.pipeline(transaction=False) as pipe:
+            for line in set(lines):
+                pipe.incr(LINE.format(line))
+            pipe.publish(WAKE_CHANNEL, " ".join(lines))
+            pipe.execute()
+
+    def line_marks(self, lines: Sequence[str]) -> list[str]:
+        """The marks as they are, to be given to `clear_lines` after a look at SQL."""
+        values = cast(list[Any], self.redis.mget([LINE.format(line) for line in lines]))
+        return [value.decode() if isinstance(value, bytes) else value or "" for value in values]
+
+    def clear_lines(self, lines: Sequence[str], marks: Sequence[str]) -> None:
+        self._clear_line(keys=[LINE.format(line) for line in lines], args=list(marks))
+
+    # What others read -----------------------------------------------------------------------------------
+
+    def take_beats(self, limit: int = 500) -> list[Seen]:
+        """Beats that are to be carried to SQL. Taken once: a lost carry is made good by the next beat."""
+        ids = cast(list[bytes], self.redis.spop(BEATS, limit))
+        return [seen for seen in self.look(int(robot_id) for robot_id in ids) if seen is not None]
+
+    def return_beats(self, beats: Sequence[Seen]) -> None:
+        if beats:
+            self.redis.sadd(BEATS, *[beat.robot_id for beat in beats])
+
+    def look(self, robot_ids: Iterable[int]) -> list[Seen | None]:
+        """The last beat of each robot, or None where it is silent (or unknown here)."""
+        ids = list(robot_ids)
+        with self.redis.pipeline(transaction=False) as pipe:
+            pipe.time()
+            for robot_id in ids:
+                pipe.hmget(KEY.format(robot_id), "status", "job", "seen")
+            (seconds, micros), *found = pipe.execute()
+        now = seconds * 1000 + micros // 1000
+        return [_seen(robot_id, values, now) for robot_id, values in zip(ids, found, strict=True)]
+
+
+def _seen(robot_id: int, values: Sequence[bytes | None], now_ms: int) -> Seen | None:
+    status, job, seen = values
+    if status is None or seen is None:
+        return None
+    ago = max(0, now_ms - int(seen)) / 1000
+    return Seen(robot_id, int(status), (job or b"").decode(), ago)

@@ -1,0 +1,114 @@
+"""Hints: Celery messages that wake the scheduler that owns a partition, or name a task to a worker node.
+
+A thread of its own sends them, so that publishing never delays or fails a request; what piles up while
+one is being sent goes into the next one together. A hint that is lost costs one sweep.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import cast
+
+import structlog
+from celery import Celery
+from kombu.exceptions import OperationalError
+from redis import Redis, RedisError
+
+from celeryconfig import broker_url_for
+
+log = structlog.get_logger(__name__)
+
+WAKE = "scheduler.wake"
+PERFORM = "workers.perform"
+OWNERS = "botswain:owners"
+OWNERS_FRESH_SECONDS = 1.0
+PAUSE_AFTER_FAILURE_SECONDS = 1.0
+
+
+def node_queue(node: str) -> str:
+    return f"node.{node}"
+
+
+def celery_sender(redis_url: str) -> Celery:
+    """A Celery application that only sends, and gives up quickly."""
+    app = Celery("botswain", set_as_current=False)
+    app.config_from_object("celeryconfig")
+    app.conf.broker_url = broker_url_for(redis_url)
+    app.conf.broker_transport_options = app.conf.broker_transport_options | {
+        "socket_timeout": 2,
+        "socket_connect_timeout": 1,
+        "retry_on_timeout": False,
+    }
+    return app
+
+
+class Hints:
+    def __init__(self, redis: Redis, redis_url: str) -> None:
+        self._redis = redis
+        self._app = celery_sender(redis_url)
+        self._partitions: set[int] = set()
+        self._tasks: list[tuple[str, str, int]] = []
+        self._wake = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._owners: dict[int, str] = {}
+        self._owners_read = float("-inf")
+
+    def send(self, partitions: Iterable[int]) -> None:
+        """Wake the owners of these partitions, soon."""
+        with self._wake:
+            self._partitions |= set(partitions)
+            self._notify()
+
+    def perform(self, queue: str, guid: str, fence: int) -> None:
+        """Name a claimed task to a worker node's queue, soon."""
+        with self._wake:
+            self._tasks.append((queue, guid, fence))
+            self._notify()
+
+    def _notify(self) -> None:
+        if self._thread is None or not self._thread.is_alive():  # also after a fork
+            self._thread = threading.Thread(target=self._run, name="hints", daemon=True)
+            self._thread.start()
+        self._wake.notify()
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                while not (self._partitions or self._tasks):
+                    self._wake.wait()
+                partitions, self._partitions = self._partitions, set()
+                tasks, self._tasks = self._tasks, []
+            try:
+                self._publish(partitions, tasks)
+            except (OperationalError, RedisError, OSError) as error:
+                log.warning("hints_not_sent", error=str(error)[:200])
+                time.sleep(PAUSE_AFTER_FAILURE_SECONDS)
+
+    def _publish(self, partitions: set[int], tasks: list[tuple[str, str, int]]) -> None:
+        by_owner: dict[str, list[int]] = defaultdict(list)
+        for partition in sorted(partitions):
+            if owner := self._owner(partition):
+                by_owner[owner].append(partition)
+        for owner, owned in by_owner.items():
+            self._send(WAKE, [owned], node_queue(owner))
+        for queue, guid, fence in tasks:
+            self._send(PERFORM, [guid, fence], queue)
+
+    def _send(self, name: str, arguments: list[object], queue: str) -> None:
+        self._app.send_task(name, args=arguments, queue=queue, retry=False, ignore_result=True)
+
+    def _owner(self, partition: int) -> str | None:
+        if time.monotonic() - self._owners_read > OWNERS_FRESH_SECONDS:
+            found = cast(dict[bytes, bytes], self._redis.hgetall(OWNERS))
+            self._owners = {int(key): value.decode() for key, value in found.items()}
+            self._owners_read = time.monotonic()
+        return self._owners.get(partition)
+
+
+def publish_owners(redis: Redis, owned: dict[int, str]) -> None:
+    """Tell senders of hints who owns which partition."""
+    if owned:
+        redis.hset(OWNERS, mapping={str(partition): node for partition, node in owned.items()})

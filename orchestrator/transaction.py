@@ -1,0 +1,156 @@
+"""One unit of work: connection, tenant, actor, time, and what to tell others once it has committed.
+
+Verbs take a `Transaction` and never commit; the edge (a request, a scheduler's step) owns it. What must
+reach Redis or Celery is *announced* as a fact and delivered after the commit: Redis is told of what is
+true, never of what may yet be rolled back, and losing the delivery loses only time.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from typing import Any, Literal, TypeVar
+
+import structlog
+from sqlalchemy import Engine, exc
+from sqlalchemy.engine import Connection
+from sqlalchemy.orm import Session
+
+from orchestrator.database import DatabaseClock, is_transient, is_unavailable
+from orchestrator.errors import Unavailable
+
+log = structlog.get_logger(__name__)
+Result = TypeVar("Result")
+
+ATTEMPTS = 5
+SYSTEM_TENANT = 0
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who does it: written into history and audit."""
+
+    kind: Literal["person", "robot", "node", "scheduler", "system"]
+    name: str
+    id: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.name}"
+
+
+SYSTEM = Actor("system", "botswain")
+
+
+@dataclass(frozen=True)
+class Fact:
+    """Something that became true with a commit. Subclasses live beside the verbs that announce them."""
+
+
+@dataclass
+class Transaction:
+    connection: Connection
+    tenant_id: int
+    actor: Actor
+    now: datetime
+    facts: list[Fact] = field(default_factory=list)
+
+    def announce(self, fact: Fact) -> None:
+        """Deliver `fact` to its subscribers after the commit, and not at all if there is none."""
+        self.facts.append(fact)
+
+    @cached_property
+    def session(self) -> Session:
+        """The same transaction for reads that want whole objects."""
+        return Session(bind=self.connection, autoflush=False)
+
+    def execute(self, statement: Any, parameters: Any = None) -> Any:
+        return self.connection.execute(statement, parameters)
+
+
+class Transactions:
+    """Runs work in transactions on one engine, again where the database asks for it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.clock = DatabaseClock(engine)
+        self._subscribers: dict[type[Fact], list[Callable[[list[Any]], None]]] = defaultdict(list)
+
+    def subscribe(self, kind: type[Fact], deliver: Callable[[list[Any]], None]) -> None:
+        """Call `deliver` with all facts of this kind of a transaction, once, after its commit."""
+        self._subscribers[kind].append(deliver)
+
+    def run(
+        self,
+        work: Callable[[Transaction], Result],
+        *,
+        tenant_id: int,
+        actor: Actor = SYSTEM,
+        read_only: bool = False,
+    ) -> Result:
+        """Run `work`, commit, deliver its facts, and return what it returned.
+
+        Deadlocks and the like roll back whole, so `work` runs again, up to 5 times: it must have no effect
+        but through the transaction. A connection lost *during* the commit is not retried, because nobody
+        knows whether it took place; `Unavailable` is raised, and an Idempotency-Key makes a retry safe.
+        """
+        for attempt in range(1, ATTEMPTS + 1):
+            progress = _Progress()
+            try:
+                result, facts = self._attempt(work, tenant_id, actor, read_only, progress)
+            except (exc.DBAPIError, exc.TimeoutError) as error:
+                if not is_unavailable(error):
+                    raise
+                transient = isinstance(error, exc.DBAPIError) and is_transient(error)
+                lost_early = isinstance(error, exc.DBAPIError) and (
+                    error.connection_invalidated and progress.began and not progress.committing
+                )
+                if attempt == ATTEMPTS or not (transient or lost_early):
+                    log.warning("database_unavailable", error=str(error.__cause__ or error)[:200])
+                    raise Unavailable("The database does not answer; try again shortly.") from error
+                time.sleep(random.uniform(0.5, 1.5) * 0.01 * 2**attempt)  # noqa: S311  (jitter)
+            else:
+                self._deliver(facts)
+                return result
+        raise AssertionError("unreachable")
+
+    def _attempt(
+        self,
+        work: Callable[[Transaction], Result],
+        tenant_id: int,
+        actor: Actor,
+        read_only: bool,
+        progress: _Progress,
+    ) -> tuple[Result, list[Fact]]:
+        with self.engine.connect() as connection:
+            if read_only:
+                connection = connection.execution_options(read_only=True)
+            with connection.begin() as begun:
+                progress.began = True
+                tx = Transaction(connection, tenant_id, actor, self.clock.now(connection))
+                result = work(tx)
+                progress.committing = True
+                begun.commit()
+        return result, tx.facts
+
+    def _deliver(self, facts: list[Fact]) -> None:
+        by_kind: dict[type[Fact], list[Fact]] = defaultdict(list)
+        for fact in facts:
+            by_kind[type(fact)].append(fact)
+        for kind, told in by_kind.items():
+            for deliver in self._subscribers[kind]:
+                try:
+                    deliver(told)
+                except Exception as error:
+                    # The commit stands; the sweeps make good what was not told.
+                    log.warning("fact_not_delivered", fact=kind.__name__, error=str(error)[:200])
+
+
+@dataclass
+class _Progress:
+    began: bool = False
+    committing: bool = False

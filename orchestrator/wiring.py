@@ -1,0 +1,59 @@
+"""The parts that the API and the schedulers share, put together from one configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from sqlalchemy import Engine, create_engine
+
+from orchestrator.config import Config
+from orchestrator.database import engine_options, prepare
+from orchestrator.jobs import announcements
+from orchestrator.robots.presence import Presence
+from orchestrator.tasks.hints import Hints
+from orchestrator.transaction import Transactions
+
+
+@dataclass(frozen=True)
+class Parts:
+    config: Config
+    transactions: Transactions
+    redis: Redis
+    presence: Presence
+    hints: Hints
+
+    @property
+    def run_lease(self) -> timedelta:
+        return timedelta(seconds=self.config.run_lease_seconds)
+
+
+def open_engine(config: Config) -> Engine:
+    url = config.database_url
+    return prepare(create_engine(url, **engine_options(url, config.db_pool_size)))
+
+
+def open_redis(config: Config) -> Redis:
+    """A client for short calls: it fails within a second or two rather than hold a request.
+
+    Its default of 10 retries and 5 s would; a blocking call needs a client of its own without a timeout.
+    """
+    return Redis.from_url(
+        config.redis_url,
+        socket_timeout=2,
+        socket_connect_timeout=1,
+        retry=Retry(NoBackoff(), 1),
+        health_check_interval=0,
+    )
+
+
+def assemble(config: Config, engine: Engine) -> Parts:
+    redis = open_redis(config)
+    transactions = Transactions(engine)
+    presence = Presence(redis, config.run_lease_seconds)
+    hints = Hints(redis, config.redis_url)
+    announcements.subscribe(transactions, presence, hints)
+    return Parts(config, transactions, redis, presence, hints)
