@@ -7,8 +7,6 @@ installed skips the tests that need it, unless BOTSWAIN_REQUIRE_SERVICES=1 says 
 """
 
 import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,13 +14,13 @@ from typing import Any
 
 import pytest
 import redis
+from sqlalchemy import create_engine, make_url
 
 from tests.servers import MariaDB, MissingServerError, Postgres, Redis, Server
 from tests.servers.databases import Databases, Migrate, ServerDatabases, SqliteDatabases
 from tests.servers.shared import end_run, shared_url
 
 RUN_FOLDER = pytest.StashKey[Path]()
-KEY = "0123456789abcdef" * 4  # a secret key that guards nothing
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -120,20 +118,15 @@ def database_url(databases: Databases) -> Iterator[str]:
 def migrate() -> Migrate:
     """Brings the database of a URL to the newest schema; run once for each dialect in a worker process."""
 
-    def run_command(url: str) -> None:
-        # Not `botswain`: pytest of a virtual environment runs without its bin folder on PATH.
-        command = [sys.executable, "-c", "from orchestrator.cli import main; main()", "migrate"]
-        settings = {
-            "DATABASE_URL": url,
-            "REDIS_URL": "redis://127.0.0.1:1/0",
-            "BOTSWAIN_SECRET_KEY": KEY,
-        }
-        done = subprocess.run(
-            command, env={**os.environ, **settings}, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, f"botswain migrate failed:\n{done.stdout}{done.stderr}"
+    def upgrade(url: str) -> None:
+        # Here, so that tests of the robot alone do not wait for the orchestrator's imports.
+        from orchestrator import database, schema
 
-    return run_command
+        engine = create_engine(url, **database.engine_options(make_url(url)))
+        schema.migrate(database.prepare(engine))
+        engine.dispose()
+
+    return upgrade
 
 
 @pytest.fixture

@@ -38,4 +38,5 @@ class Contents:
 
 
 def _rows(connection: Connection, table: Table) -> list[dict[str, Any]]:
-    return [dict(row) for row in connection.execute(select(table)).mappings()]
+    columns = [column for column in table.columns if column.computed is None]  # those nobody may write
+    return [dict(row) for row in connection.execute(select(*columns)).mappings()]

@@ -91,22 +91,22 @@ class ServerDatabases(Databases):
         # No pool: a connection that lies about can keep a database from being dropped.
         self._server = create_engine(self._url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
         self._names: set[str] = set()
-        self._first: Contents | None = None
-        self._migrated: URL | None = None
+        self._migrated: Engine | None = None
+        self._first = Contents({})
 
     def empty(self) -> str:
         return _with_password(self._create())
 
     def migrated(self, migrate: Migrate) -> str:
-        if self._migrated is None or self._first is None:
+        if self._migrated is None:
             url = self._create()
             migrate(_with_password(url))
-            self._first = Contents.of(_engine(url))
-            self._migrated = url
+            self._migrated = create_engine(url, poolclass=NullPool)
+            self._first = Contents.of(self._migrated)
         else:
-            self._end_connections(self._migrated.database or "")
-            self._first.restore(_engine(self._migrated))
-        return _with_password(self._migrated)
+            self._end_connections(self._migrated.url.database or "")
+            self._first.restore(self._migrated)
+        return _with_password(self._migrated.url)
 
     def drop(self, url: str) -> None:
         name = make_url(url).database or ""
@@ -139,10 +139,6 @@ class ServerDatabases(Databases):
             for (client,) in connection.execute(clients, {"name": name}).all():
                 with contextlib.suppress(OperationalError):  # it has left by itself meanwhile
                     connection.execute(text(f"KILL {client:d}"))
-
-
-def _engine(url: URL) -> Engine:
-    return create_engine(url, poolclass=NullPool)
 
 
 def _sqlite_url(path: Path) -> str:
