@@ -60,7 +60,10 @@ def _parse(argv: Optional[Sequence[str]]) -> argparse.Namespace:
     guid, secret = os.environ.pop("BOTSWAIN_ROBOT_GUID", ""), os.environ.pop("BOTSWAIN_ROBOT_SECRET", "")
     options.secret = secret
     options.server = options.server or os.environ.get("BOTSWAIN_SERVER", "")
-    options.work_dir = options.work_dir or default_root()
+    try:
+        options.work_dir = options.work_dir or default_root()
+    except RuntimeError:
+        parser.error("--work-dir is needed, as this account has no home folder")
     if not _is_address(options.server):
         parser.error("--server (or BOTSWAIN_SERVER) must be like http://host:4500")
     try:

@@ -112,7 +112,6 @@ class PackageCache:
         if seen.hexdigest() != digest:
             raise PackageError(f"the package is not the published one: its SHA-256 is {seen.hexdigest()}")
 
-
     def _refusal(self, url: str, status: int) -> str:
         if self._server.transport.owns(url):
             return f"the server answered {status}"

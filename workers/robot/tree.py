@@ -63,7 +63,7 @@ def sweep(folder: Path, below: bool = False) -> int:
 
     Linux only, where the environment of a process can be read; elsewhere nothing is found.
     """
-    mark = f"{MARK}={folder}{os.sep if below else chr(0)}".encode("utf-8", "surrogateescape")
+    mark = os.fsencode(f"{MARK}={folder}{os.sep if below else chr(0)}")
     killed = 0
     for _ in range(_PASSES):  # again, as a process may fork while it is being looked for
         found = _marked(mark)

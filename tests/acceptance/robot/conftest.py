@@ -1,4 +1,4 @@
-"""A server that speaks the robot protocol over real sockets and can misbehave, and real agents to run against it."""
+"""A server that speaks the robot protocol over real sockets and can misbehave, and real agents against it."""
 
 import base64
 import hashlib
@@ -69,7 +69,7 @@ class Call:
 
 
 class FakeServer:
-    """The protocol's rules in memory. `fault(call)` may return "before", "after", an HTTP status or "html"."""
+    """The protocol's rules in memory. `fault(call)` is "before", "after", "half", "html" or a status."""
 
     def __init__(self) -> None:
         self.jobs: list[Job] = []
@@ -94,7 +94,7 @@ class FakeServer:
             def do_POST(self) -> None:
                 server.serve(self)
 
-            do_PUT = do_GET = do_POST
+            do_PUT = do_GET = do_POST  # noqa: N815 - names of the base class
 
             def log_message(self, *args: Any) -> None:
                 pass
@@ -192,7 +192,13 @@ class FakeServer:
     def consume(self, call: Call) -> dict[str, Any]:
         job = self.pending()
         if job is None:
-            return {"ConsumeJobErrorCode": 102, "ErrorText": "", "Job": "null", "ProcessVersion": "null", "Task": "null"}
+            return {
+                "ConsumeJobErrorCode": 102,
+                "ErrorText": "",
+                "Job": "null",
+                "ProcessVersion": "null",
+                "Task": "null",
+            }
         version = {"GUID": "v", "Name": job.name, "Version": 1, "Sha256": job.sha256}
         version["PackageURL"] = job.url or f"{self.url}/packages/{job.sha256}"
         task = {"GUID": job.guid, "Name": "Счёт", "QueueGUID": None, "Parameters": job.parameters}

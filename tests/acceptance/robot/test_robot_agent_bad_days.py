@@ -16,7 +16,7 @@ def mark(tmp_path):
     return tmp_path / "mark"
 
 
-def fails(kind, fault, times=2):
+def fails(kind, fault, times=1):
     """A fault of the first `times` calls of one kind."""
     counter = itertools.count()
     return lambda call: fault if call.kind == kind and next(counter) < times else None
@@ -49,7 +49,7 @@ def test_a_server_that_comes_later_is_waited_for(server, start, mark):
 
 def test_retry_after_is_honoured(server, start):
     server.retry_after = "1"
-    server.fault = fails("ready", 503, 1)
+    server.fault = fails("ready", 503)
     assert start("--once").ends() == 0
     first, second = [call.at for call in server.calls if call.kind == "ready"]
     assert second - first >= 1

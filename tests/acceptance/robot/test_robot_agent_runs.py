@@ -53,7 +53,9 @@ def test_a_job_is_run_and_its_result_reported(server, start, work, basic, guid):
 
 
 def test_a_script_of_another_exit_code_fails_with_the_last_lines_of_its_stderr(server, start):
-    job = server.add("import sys\nfor n in range(99): print('line', n, file=sys.stderr)\nraise ValueError('НДС')")
+    job = server.add(
+        "import sys\nfor n in range(99): print('line', n, file=sys.stderr)\nraise ValueError('НДС')"
+    )
     assert start("--once").ends() == 0
     assert job.status == 5
     assert job.fields["error"].startswith("the script ended with exit code 1\n")
@@ -69,7 +71,8 @@ def test_a_script_that_dies_of_a_signal_nobody_asked_for_has_failed(server, star
 
 def test_a_folder_package_runs_its_entry_with_its_own_modules(server, start):
     package = zipped(
-        flows__in__main__dot__py="import side\nfrom flows import near\nfrom botswain import result\nresult(side.N + near.N)",
+        flows__in__main__dot__py="import side\nfrom flows import near\nimport botswain\n"
+        "botswain.result(side.N + near.N)",
         flows__in__side__dot__py="N = 1",
         flows__in__near__dot__py="N = 2",
     )
@@ -93,8 +96,14 @@ def test_arguments_that_are_no_object_arrive_as_they_are(server, start):
         ("from botswain import result\nresult('x' * 2**20)", "the limit is 1048576"),
         ("from botswain import result\nresult({1, 2})", "not JSON serializable"),
         ("from botswain import result\nresult(float('nan'))", "not JSON compliant"),
-        ("import os\nopen(os.environ['BOTSWAIN_RUN_FOLDER'] + '/result.json', 'w').write('{')", "not readable as JSON"),
-        ("import os\nopen(os.environ['BOTSWAIN_RUN_FOLDER'] + '/result.json', 'w').write('1' * 2**21)", "1048576"),
+        (
+            "import os\nopen(os.environ['BOTSWAIN_RUN_FOLDER'] + '/result.json', 'w').write('{')",
+            "not readable as JSON",
+        ),
+        (
+            "import os\nopen(os.environ['BOTSWAIN_RUN_FOLDER'] + '/result.json', 'w').write('1' * 2**21)",
+            "1048576",
+        ),
     ],
 )
 def test_a_result_that_cannot_be_handed_over_is_a_failure_that_says_why(server, start, source, words):
@@ -153,7 +162,9 @@ def test_a_package_of_another_digest_is_not_run(server, start, tmp_path):
 
 
 def test_a_harmful_archive_touches_nothing_and_says_why(server, start, work):
-    job = server.add(zipped(**{"../../evil__dot__py": "1", "__main____dot__py": "print(1)"}), name="__main__.py")
+    job = server.add(
+        zipped(**{"../../evil__dot__py": "1", "__main____dot__py": "print(1)"}), name="__main__.py"
+    )
     assert start("--once").ends() == 0
     assert job.status == 5 and "leaves its folder" in job.fields["error"]
     assert not list(work.rglob("evil.py")) and not list((work / "packages").iterdir())

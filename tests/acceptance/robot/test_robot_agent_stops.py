@@ -52,10 +52,16 @@ def mark(tmp_path):
         ("import botswain\n" + SLEEPS, 7),
         ("import botswain\ntry:\n  " + SLEEPS.replace("\n", ";", 2).strip() + "\nexcept Exception: pass", 7),
         pytest.param(
-            "import signal, sys\nsignal.signal(15, lambda *_: sys.exit(3))\n" + SLEEPS, 5, marks=posix, id="exit 3"
+            "import signal, sys\nsignal.signal(15, lambda *_: sys.exit(3))\n" + SLEEPS,
+            5,
+            marks=posix,
+            id="exit 3",
         ),
         pytest.param(
-            "import signal, sys\nsignal.signal(15, lambda *_: sys.exit(143))\n" + SLEEPS, 7, marks=posix, id="143"
+            "import signal, sys\nsignal.signal(15, lambda *_: sys.exit(143))\n" + SLEEPS,
+            7,
+            marks=posix,
+            id="143",
         ),
     ],
 )
@@ -71,7 +77,8 @@ def test_a_soft_stop_ends_as_the_script_ends(server, start, mark, source, status
 
 def test_a_script_that_never_asks_may_still_clean_up(server, start, mark, tmp_path):
     cleaned = tmp_path / "cleaned"
-    source = f"import botswain, time\ntry:\n  {READY}  time.sleep(60)\nfinally: open({str(cleaned)!r}, 'w').close()\n"
+    source = f"import botswain, time\ntry:\n  {READY}  time.sleep(60)\n"
+    source += f"finally: open({str(cleaned)!r}, 'w').close()\n"
     job = server.add(source.format(mark=str(mark)))
     agent = start("--once")
     begun(server, mark)
@@ -136,7 +143,8 @@ def test_an_abort_that_overtakes_a_stop_is_reported_as_aborted(server, start, ma
 
 
 def test_progress_of_a_run_that_the_server_gave_up_ends_it_without_a_report(server, start, mark):
-    source = f"import time\nfrom botswain import progress\n{READY}while True:\n  for n in range(99): progress(n); time.sleep(.02)"
+    source = f"import time\nfrom botswain import progress\n{READY}"
+    source += "while True:\n  for n in range(99): progress(n); time.sleep(.02)"
     job = server.add(source.format(mark=str(mark)))
     server.fault = lambda call: 503 if call.kind == "working" else None
     agent = start("--once")

@@ -13,7 +13,8 @@ Run by hand, without the agent, `arguments` is empty, and results and progress a
 
 A soft stop arrives as SIGTERM (CTRL_BREAK on Windows) and as a file. A script that asks `should_stop()`
 decides itself where to end. One that has never asked gets `Stopped` raised in its main thread, wherever it
-is, so that its `finally` and `with` blocks run. A run that ends by `Stopped` is reported as Stopped.
+is, so that its `finally` and `with` blocks run. A run that ends by `Stopped` is reported as Stopped; so is
+one that ends normally after a stop was asked for, unless it has handed over its `result`: that is Success.
 """
 
 from __future__ import annotations
