@@ -7,6 +7,7 @@ installed skips the tests that need it, unless BOTSWAIN_REQUIRE_SERVICES=1 says 
 """
 
 import os
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from sqlalchemy import create_engine, make_url
 
 from tests.servers import MariaDB, MissingServerError, Postgres, Redis, Server
 from tests.servers.databases import Databases, Migrate, ServerDatabases, SqliteDatabases
+from tests.servers.processes import die_with_parent
 from tests.servers.shared import end_run, shared_url
 
 RUN_FOLDER = pytest.StashKey[Path]()
@@ -27,6 +29,8 @@ def pytest_configure(config: pytest.Config) -> None:
     workerinput: dict[str, Any] | None = getattr(config, "workerinput", None)
     if workerinput is not None:
         config.stash[RUN_FOLDER] = Path(workerinput["botswain_run_folder"])
+        if end_with_parent := die_with_parent(signal.SIGKILL):
+            end_with_parent()  # and the servers with this worker process, when somebody kills pytest
         return
     folder = Path(tempfile.mkdtemp(prefix="botswain-tests-"))
     folder.chmod(0o711)  # PostgreSQL, under its own account, passes through

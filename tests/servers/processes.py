@@ -10,7 +10,7 @@ PR_SET_PDEATHSIG = 1
 
 
 def die_with_parent(death_signal: signal.Signals) -> Callable[[], None] | None:
-    """A `preexec_fn` after which the child gets `death_signal` when the thread that started it ends.
+    """A `preexec_fn` after which the process gets `death_signal` when the thread that started it ends.
 
     The *thread*: a server started on a short-lived thread dies with it. Elsewhere than on Linux there is no
     such thing, and a server outlives a test process that was killed.
