@@ -30,7 +30,8 @@ def main() -> None:
     progress(10, "reading " + name)
     mail = message.read(content)
     if should_stop():
-        sys.exit(f"{name}: stopped on request before the invoice was looked for")
+        log("stopped before the invoice was looked for", name=name)
+        return  # a run that was asked to stop, and ends without a result, is reported as Stopped
     progress(50, "looking for the invoice")
     found, problems = invoice.find(mail)
     if found is not None:

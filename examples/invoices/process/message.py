@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import codecs
 import email
-import email.policy
 from dataclasses import dataclass
-from email.message import EmailMessage, Message
+from email.errors import HeaderParseError
+from email.header import decode_header, make_header
+from email.message import Message
 from typing import Any
 
 _ORDER = {"csv": 0, "html": 1, "text": 2}
@@ -60,25 +61,26 @@ class Mail:
 
 def read(raw: bytes) -> Mail:
     """Take a raw message apart. Never raises for a damaged one: the damage stays with its part."""
-    mail = email.message_from_bytes(raw, policy=email.policy.default)
+    mail = email.message_from_bytes(raw)
     parts: list[Part] = []
     unread: list[str] = []
     for piece in mail.walk():
         if piece.is_multipart():
             continue
-        kind, name = _kind(piece), piece.get_filename() or ""
+        name = _decoded(piece.get_filename())
+        kind = _kind(piece, name)
         if kind:
             parts.append(_part(piece, kind, name))
         elif name:
             unread.append(name)
     parts.sort(key=lambda part: _ORDER[part.kind])
-    return Mail(_header(mail, "From"), _header(mail, "Subject"), tuple(parts), tuple(unread))
+    return Mail(_decoded(mail["From"]), _decoded(mail["Subject"]), tuple(parts), tuple(unread))
 
 
-def _kind(piece: Message) -> str:
+def _kind(piece: Message, name: str) -> str:
     # Mail programs send CSV as text/csv, as an Excel sheet or as a nameless stream: the file name tells.
-    content_type, name = piece.get_content_type(), (piece.get_filename() or "").lower()
-    if name.endswith((".csv", ".tsv")) or content_type == "text/csv":
+    content_type = piece.get_content_type()
+    if name.lower().endswith((".csv", ".tsv")) or content_type == "text/csv":
         return "csv"
     return {"text/html": "html", "text/plain": "text"}.get(content_type, "")
 
@@ -97,10 +99,11 @@ def _is_utf8(raw: bytes) -> bool:
         return False
 
 
-def _header(mail: EmailMessage | Message, name: str) -> str:
-    # Some Python versions raise on malformed headers, and a subject is not worth a failed run.
+def _decoded(header: Any) -> str:
+    """A header's text. email.policy.default would do it, but it leaves blanks inside of names that take
+    several encoded words, and in some Python versions raises on malformed ones. No reason to fail a run."""
     try:
-        value = str(mail.get(name, ""))
-    except (AttributeError, IndexError, LookupError, ValueError):
-        return ""
-    return value.encode("utf-8", "replace").decode("utf-8")
+        text = str(make_header(decode_header(header or "")))
+    except (LookupError, ValueError, HeaderParseError):
+        text = str(header)
+    return " ".join(text.encode("utf-8", "replace").decode("utf-8").split())
