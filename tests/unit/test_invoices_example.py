@@ -51,6 +51,7 @@ def _load() -> SimpleNamespace:
     try:
         modules = {name: importlib.import_module(name) for name in MODULES}
         modules["languages"] = importlib.import_module("generator.languages")
+        modules["suppliers"] = importlib.import_module("generator.suppliers")
         spec = importlib.util.spec_from_file_location("invoices_main", EXAMPLE / "process" / "__main__.py")
         assert spec and spec.loader
         script = importlib.util.module_from_spec(spec)
@@ -88,6 +89,15 @@ def test_generating_again_gives_the_same_bytes() -> None:
     }
     assert example.generate.files() == on_disk
     assert len(on_disk) == 62
+
+
+def test_the_inbox_has_every_encoding_that_the_suppliers_use() -> None:
+    mail = b"\n".join(path.read_bytes() for path in EXAMPLE.glob("inbox/*.eml"))
+    for supplier in (*example.suppliers.KNOWN, *example.suppliers.UNKNOWN):
+        for channel in supplier.channels:
+            marks = {"utf-16": "\r\n\r\n//5", "utf-8-sig": "\r\n\r\n77u/"}  # in base64, nothing declared
+            mark = marks.get(channel.charset, f"charset={channel.charset}\r\n")
+            assert mark.encode() in mail, channel
 
 
 def test_every_message_has_its_outcome(results: list[dict[str, Any]]) -> None:

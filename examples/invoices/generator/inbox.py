@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from random import Random
@@ -16,11 +17,13 @@ FIRST_ARE_GOOD = 12  # so that a later message has something to repeat
 
 @dataclass
 class Inbox:
-    """Draws the letters one after another; `booked` are the invoices of the good ones so far."""
+    """Draws the letters one after another; `booked` are the invoices of the good ones so far, `sent` counts
+    what each supplier sent."""
 
     rng: Random
     letters: list[Letter] = field(default_factory=list)
     booked: list[Invoice] = field(default_factory=list)
+    sent: Counter[str] = field(default_factory=Counter)
 
     def receive(self, kind: str) -> None:
         letter = _KINDS[kind](self)
@@ -29,12 +32,13 @@ class Inbox:
         self.letters.append(letter)
 
     def draw(self, supplier: Supplier | None = None) -> Invoice:
-        # In turn rather than by chance: every supplier, hence every layout and charset, comes up.
+        # In turn rather than by chance, here and in send(): every layout and every charset comes up.
         return draw(self.rng, supplier or KNOWN[len(self.letters) % len(KNOWN)], len(self.letters))
 
     def send(self, invoice: Invoice, *problems: str, **overrides: str) -> Letter:
-        channels = invoice.supplier.channels
-        channel = channels[len(self.letters) // len(KNOWN) % len(channels)]
+        supplier = invoice.supplier
+        channel = supplier.channels[self.sent[supplier.name] % len(supplier.channels)]
+        self.sent[supplier.name] += 1
         return send(invoice, channel, self.rng.randrange(1000), problems, overrides)
 
 
