@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, insert, literal, select, union_all
 from orchestrator.jobs import moves, recovery
 from orchestrator.jobs.model import Job, Run
 from orchestrator.jobs.states import LIVE, Event, Status
-from orchestrator.robots.model import Robot, RobotKind, RobotStatus
+from orchestrator.robots.model import RobotKind, RobotStatus
 from orchestrator.transaction import Transaction
 
 CANDIDATES = 8
@@ -26,7 +26,6 @@ class Consumed:
     lines_were_empty: bool = False
 
 
-_LOCK_ROBOT = select(Robot.id).where(Robot.id == bindparam("p_robot_id")).with_for_update()
 _OWN = (
     select(*Job.__table__.columns)
     .where(
@@ -81,9 +80,9 @@ def targets(robot: Any) -> list[str]:
 def consume(tx: Transaction, robot: Any, status: int | None, lease: timedelta) -> Consumed:
     """Hand `robot` its next job: the same one again until it reports In_Progress, and never a second.
 
+    The caller has locked the robot's row, so that two programs with one GUID come one after the other.
     A robot that asks with Status 2 while a job of its is in progress has lost that run (the protocol).
     """
-    tx.execute(_LOCK_ROBOT, {"p_robot_id": robot.id})  # two programs with one GUID: one after the other
     own = tx.execute(_OWN, {"p_tenant_id": tx.tenant_id, "p_robot_id": robot.id}).all()
     for job in own:
         if job.status == Status.PENDING:
@@ -96,11 +95,19 @@ def consume(tx: Transaction, robot: Any, status: int | None, lease: timedelta) -
     return _take_next(tx, robot, lease)
 
 
-def _take_next(tx: Transaction, robot: Any, lease: timedelta) -> Consumed:
+def lines_are_empty(tx: Transaction, robot: Any) -> bool:
+    return not _heads(tx, robot)
+
+
+def _heads(tx: Transaction, robot: Any) -> list[Any]:
     lines = targets(robot)
     asked: dict[str, Any] = {"p_tenant_id": tx.tenant_id}
     asked |= {f"p_target_{number}": target for number, target in enumerate(lines)}
-    heads = sorted(tx.execute(_HEADS[len(lines)], asked).all(), key=lambda row: (row.rank, row.id))
+    return sorted(tx.execute(_HEADS[len(lines)], asked).all(), key=lambda row: (row.rank, row.id))
+
+
+def _take_next(tx: Transaction, robot: Any, lease: timedelta) -> Consumed:
+    heads = _heads(tx, robot)
     for head in heads:
         # One row by its key: a row that another robot is taking is passed over, not waited for.
         job = tx.execute(_LOCK_FREE, {"p_job_id": head.id, "p_tenant_id": tx.tenant_id}).one_or_none()

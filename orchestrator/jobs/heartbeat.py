@@ -9,13 +9,10 @@ from typing import Any
 from sqlalchemy import bindparam, select, update
 
 from orchestrator.jobs import consume, recovery
-from orchestrator.jobs.lifecycle import CODE_ABORTING, CODE_STOPPING
 from orchestrator.jobs.model import Job
-from orchestrator.jobs.states import LIVE, Status
+from orchestrator.jobs.states import CODE_ABORTING, CODE_STOPPING, LIVE, ORDERS, Status
 from orchestrator.robots.model import Robot, RobotStatus
 from orchestrator.transaction import Fact, Transaction
-
-ORDERS = {Status.ABORTING: CODE_ABORTING, Status.STOPPING: CODE_STOPPING}
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,15 @@ from orchestrator.errors import Conflict, FieldError, Invalid, NotAllowedNow, No
 from orchestrator.jobs import moves
 from orchestrator.jobs.model import Job
 from orchestrator.jobs.moves import OrderGiven
-from orchestrator.jobs.states import LIVE, STATE_NAMES, TERMINAL, Event, Status
+from orchestrator.jobs.states import (
+    CODE_ABORTING,
+    CODE_STOPPING,
+    LIVE,
+    STATE_NAMES,
+    TERMINAL,
+    Event,
+    Status,
+)
 from orchestrator.processes import lifecycle as processes
 from orchestrator.robots import lifecycle as robots
 from orchestrator.tasks import lifecycle as tasks
@@ -24,7 +32,6 @@ from orchestrator.tasks.model import TaskKind
 from orchestrator.transaction import Transaction
 
 JOBS_IN_ONE_REQUEST = 1000
-CODE_ABORTING, CODE_STOPPING = 10, 20
 DISPATCH_ATTEMPTS = 20
 
 

@@ -12,7 +12,7 @@ from orchestrator.jobs import moves
 from orchestrator.jobs.model import Job
 from orchestrator.jobs.moves import History, OrderGiven
 from orchestrator.jobs.report import end_run
-from orchestrator.jobs.states import LIVE, Event, Status
+from orchestrator.jobs.states import CODE_ABORTING, LIVE, ORDERS, Event, Status
 from orchestrator.tasks import lifecycle as tasks
 from orchestrator.tasks.lifecycle import NewTask
 from orchestrator.tasks.model import TaskKind
@@ -138,7 +138,7 @@ def time_out(tx: Transaction, job: Any, grace: timedelta) -> bool:
         run_until=tx.now + grace,
     )
     if moved:
-        tx.announce(OrderGiven(job.robot_id, job.guid, 10))
+        tx.announce(OrderGiven(job.robot_id, job.guid, CODE_ABORTING))
     return moved
 
 
@@ -149,3 +149,20 @@ def extend_lease(tx: Transaction, robot_id: int, job_guid: str, lease: timedelta
         .where(Job.guid == job_guid, Job.robot_id == robot_id, _is_live())
         .values(lease_until=tx.now + lease)
     )
+
+
+def lines_with_jobs(tx: Transaction) -> list[str]:
+    """The lines, of all tenants, in which jobs wait for a robot."""
+    query = (
+        select(Job.tenant_id, Job.target)
+        .where(Job.status == Status.PENDING.value, Job.robot_id == 0)
+        .distinct()
+    )
+    return [moves.line_key(row) for row in tx.execute(query)]
+
+
+def open_orders(tx: Transaction) -> list[tuple[int, str, int]]:
+    """(robot id, job GUID, code) of every job, of all tenants, that is to stop or abort."""
+    asked = [Status.STOPPING.value, Status.ABORTING.value]
+    query = select(Job.robot_id, Job.guid, Job.status).where(Job.status.in_(asked)).limit(1000)
+    return [(row.robot_id, row.guid, ORDERS[Status(row.status)]) for row in tx.execute(query)]

@@ -97,6 +97,10 @@ TRANSITIONS = {
     )
 }
 
+# The protocol's codes in the heartbeat's answer (HeartbeatErrorCode).
+CODE_ABORTING, CODE_STOPPING = 10, 20
+ORDERS = {Status.ABORTING: CODE_ABORTING, Status.STOPPING: CODE_STOPPING}
+
 # What a robot's job/update asks for, by the status that it names.
 ROBOT_EVENTS = {
     Status.IN_PROGRESS: Event.START,

@@ -37,7 +37,7 @@ def publish(tx: Transaction, key: str, package: CheckedPackage) -> int:
     """Add an immutable version, numbered from 1; return its number. The newest of two that come at once
     is decided by the guarded UPDATE of the process's row."""
     process = existing(tx, key)
-    number = process.newest_version + 1
+    number: int = process.newest_version + 1
     guarded = (
         update(Process)
         .where(Process.id == process.id, Process.tenant_id == tx.tenant_id)

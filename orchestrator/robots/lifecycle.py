@@ -162,11 +162,13 @@ def find_by_id(tx: Transaction, robot_id: int) -> Any | None:
 
 
 _BY_DIGEST = select(*Robot.__table__.columns).where(Robot.guid_digest == bindparam("p_digest"))
+_LOCK_BY_DIGEST = _BY_DIGEST.with_for_update()
 
 
-def authenticate(tx: Transaction, guid_digest: str) -> Any | None:
+def authenticate(tx: Transaction, guid_digest: str, *, lock: bool = False) -> Any | None:
     """The robot whose GUID has this digest, of whatever tenant: the GUID is what tells the tenant."""
-    return tx.execute(_BY_DIGEST, {"p_digest": guid_digest}).one_or_none()
+    query = _LOCK_BY_DIGEST if lock else _BY_DIGEST
+    return tx.execute(query, {"p_digest": guid_digest}).one_or_none()
 
 
 # Groups -------------------------------------------------------------------------------------------------

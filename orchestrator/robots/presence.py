@@ -59,14 +59,14 @@ class Presence:
 
     def beat(self, robot: Familiar, place: str, status: str, job_guid: str) -> int:
         """`SLOW`, or order * 2 + whether jobs wait: one round trip."""
-        arguments = [robot.auth, place, status, job_guid, self.ttl_ms, robot.robot_id]
+        arguments: list[str | int] = [robot.auth, place, status, job_guid, self.ttl_ms, robot.robot_id]
         return cast(int, self._beat(keys=robot.keys(), args=arguments))
 
     def admit(
         self, robot: Familiar, place: str, status: int, job_guid: str, leased: bool, order: int, paused: bool
     ) -> None:
         """Remember what SQL has just said, so that the next beats need not ask it."""
-        seconds, micros = cast(tuple[int, int], self.redis.time())
+        seconds, micros = self.redis.time()
         known: dict[str, str | int] = {
             "auth": robot.auth,
             "place": place,

@@ -36,12 +36,11 @@ def celery_sender(redis_url: str) -> Celery:
     """A Celery application that only sends, and gives up quickly."""
     app = Celery("botswain", set_as_current=False)
     app.config_from_object("celeryconfig")
-    app.conf.broker_url = broker_url_for(redis_url)
-    app.conf.broker_transport_options = app.conf.broker_transport_options | {
-        "socket_timeout": 2,
-        "socket_connect_timeout": 1,
-        "retry_on_timeout": False,
-    }
+    hurried = {"socket_timeout": 2, "socket_connect_timeout": 1, "retry_on_timeout": False}
+    app.conf.update(
+        broker_url=broker_url_for(redis_url),
+        broker_transport_options=app.conf.broker_transport_options | hurried,
+    )
     return app
 
 

@@ -184,6 +184,13 @@ def release(tx: Transaction, tasks: Sequence[ClaimedTask], lane: Lane) -> int:
     return len(standing)
 
 
+def postpone(tx: Transaction, tasks: Sequence[ClaimedTask], lane: Lane) -> None:
+    """Give claimed tasks back for a while: the node that they are for is away."""
+    for task in lock_claimed(tx, tasks):
+        later = tx.now + RETRY_DELAY
+        _put_back(tx, task.id, task.partition, lane, task.position, counted=False, not_before=later)
+
+
 def _put_back(
     tx: Transaction,
     task_id: int,

@@ -1,0 +1,179 @@
+"""The robot protocol: heartbeat, consumeNextJob, job/update (Sherpa's Python framework document).
+
+Plain Flask views: these are the hottest requests, and their errors have the protocol's own fields.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, TypeVar
+
+from apiflask import APIFlask
+from flask import Blueprint, Response, request
+from redis import RedisError
+
+from orchestrator import errors
+from orchestrator.api import robot_fields
+from orchestrator.api.robot_answers import BLANK, answer, consume_answer, heartbeat_answer, refusal
+from orchestrator.api.robot_fields import Credentials, Fields
+from orchestrator.api.steady_heartbeat import SteadyHeartbeat
+from orchestrator.api.unknown_callers import UnknownCallers
+from orchestrator.jobs import announcements, consume, heartbeat, report
+from orchestrator.jobs.consume import Consumed
+from orchestrator.processes import lifecycle as processes
+from orchestrator.robots import lifecycle as robots
+from orchestrator.robots.model import RobotStatus
+from orchestrator.transaction import SYSTEM, SYSTEM_TENANT, Actor, Transaction
+from orchestrator.wiring import Parts
+
+Result = TypeVar("Result")
+CODE_ROBOT_NOT_FOUND = 101
+
+
+class UnknownRobot(errors.BotswainError):
+    """No robot with this GUID is known here"""
+
+    code = "robot_not_found"
+
+
+def register(app: APIFlask, parts: Parts) -> None:
+    steady = SteadyHeartbeat(app.wsgi_app, parts)
+    app.wsgi_app = steady  # type: ignore[method-assign]
+    app.register_blueprint(_blueprint(parts, steady))
+
+
+def _blueprint(parts: Parts, steady: SteadyHeartbeat) -> Blueprint:
+    blueprint = Blueprint("robot_protocol", __name__)
+    unknown = UnknownCallers(parts.redis)
+
+    def as_robot(work: Callable[[Transaction, Any], Result], *, lock: bool = False) -> Result:
+        """Run `work` in a transaction as the robot that the Authorization header names."""
+        credentials = Credentials.read(request.headers.get("Authorization"))
+        guid_digest = parts.config.digest(credentials.guid)
+        secret_digest = parts.config.digest(credentials.secret) if credentials.secret else ""
+
+        def unit(tx: Transaction) -> Result:
+            robot = robots.authenticate(tx, guid_digest, lock=lock)
+            if robot is None or not hmac.compare_digest(robot.secret_digest or secret_digest, secret_digest):
+                raise UnknownRobot
+            tx.tenant_id = robot.tenant_id
+            tx.actor = Actor("robot", robot.name, robot.id)
+            return work(tx, robot)
+
+        return parts.transactions.run(unit, tenant_id=SYSTEM_TENANT, actor=SYSTEM)
+
+    def own_fields(robot: Any) -> Fields:
+        """The body's fields, whose RobotGUID, where it is named, must be the caller's own."""
+        given = Fields.read(request.get_data(), request.content_type or "")
+        named = given.guid("RobotGUID")
+        if named and not hmac.compare_digest(parts.config.digest(named), robot.guid_digest):
+            raise errors.Forbidden("RobotGUID: a robot may only speak for itself.")
+        return given
+
+    @blueprint.post("/api/robot/heartbeat")
+    def beat() -> Response:
+        def work(tx: Transaction, robot: Any) -> tuple[Any, str, heartbeat.Beat, float, heartbeat.Answer]:
+            given = own_fields(robot)
+            told, wait = robot_fields.heartbeat(given)
+            said = heartbeat.beat(tx, robot, told, parts.run_lease)
+            return robot, given.text("RobotGUID"), told, wait, said
+
+        robot, named, told, wait, said = as_robot(work)
+        familiar = announcements.familiar(robot)
+        steady.remember(request.headers["Authorization"], named, familiar)
+        if wait and told.status == RobotStatus.READY and not said.has_new_job and not said.code:
+            said_later = steady.wait(familiar, announcements.place(told), wait)
+            return heartbeat_answer(0, "", said_later)
+        return heartbeat_answer(said.code, said.text, said.has_new_job)
+
+    @blueprint.post("/api/robot/consumeNextJob")
+    def consume_next_job() -> Response:
+        def work(tx: Transaction, robot: Any) -> tuple[Any, Consumed, Any]:
+            given = own_fields(robot)
+            status = given.number("Status", RobotStatus.DISCONNECTED, RobotStatus.WORKING)
+            consumed = consume.consume(tx, robot, status, parts.run_lease)
+            if consumed.job is None:
+                return robot, consumed, None
+            return robot, consumed, _version(tx, consumed.job.process_version_id)
+
+        robot, consumed, version = as_robot(work, lock=True)
+        if consumed.lines_were_empty:
+            _unmark(parts, robot)
+        return consume_answer(consumed, version, request.host_url)
+
+    @blueprint.put("/api/job/update")
+    def update_job() -> Response:
+        def work(tx: Transaction, robot: Any) -> tuple[str, int]:
+            told = robot_fields.report(own_fields(robot))
+            return told.guid, report.report(tx, robot, told)
+
+        guid, status = as_robot(work)
+        return answer({"guid": guid, "status": int(status), "ErrorText": ""})
+
+    @blueprint.errorhandler(UnknownRobot)
+    def not_found(error: UnknownRobot) -> Response:
+        address = request.remote_addr or ""
+        if unknown.too_many(address):
+            return refusal(request.path, 429, CODE_ROBOT_NOT_FOUND, "Too many unknown GUIDs; slow down.", 30)
+        status = 404 if request.path == "/api/job/update" else 200
+        return refusal(request.path, status, CODE_ROBOT_NOT_FOUND, error.detail)
+
+    @blueprint.errorhandler(errors.BotswainError)
+    def refused(error: errors.BotswainError) -> Response:
+        return _refused(error)
+
+    return blueprint
+
+
+def _refused(error: errors.BotswainError) -> Response:
+    path, text = request.path, error.detail
+    if isinstance(error, errors.Unauthenticated):
+        response = refusal(path, 401, CODE_ROBOT_NOT_FOUND, text)
+        response.headers["WWW-Authenticate"] = 'Basic realm="Botswain robots"'
+        return response
+    if isinstance(error, errors.Forbidden):
+        return refusal(path, 403, CODE_ROBOT_NOT_FOUND, text)
+    if isinstance(error, errors.NotFound):
+        return refusal(path, 404, BLANK, text)
+    if isinstance(error, errors.NotAllowedNow):
+        return refusal(path, 409, BLANK, text, status=error.status)
+    if isinstance(error, errors.Conflict):
+        return refusal(path, 409, BLANK, text)
+    if isinstance(error, errors.Invalid):
+        return refusal(path, 400, BLANK, text)
+    if isinstance(error, errors.Unavailable):
+        return refusal(path, 503, BLANK, text, error.retry_after)
+    raise error
+
+
+def _unmark(parts: Parts, robot: Any) -> None:
+    """The robot's lines were empty: the next heartbeats need not send robots here. The marks are read
+    before the second look at SQL, so that a job that comes between them keeps its mark."""
+    lines = announcements.familiar(robot).lines
+
+    def still_empty(tx: Transaction) -> bool:
+        return consume.lines_are_empty(tx, robot)
+
+    try:
+        marks = parts.presence.line_marks(lines)
+        if parts.transactions.run(still_empty, tenant_id=robot.tenant_id, read_only=True):
+            parts.presence.clear_lines(lines, marks)
+    except (RedisError, errors.Unavailable):
+        pass  # a mark too many costs a robot one question
+
+
+def _version(tx: Transaction, version_id: int) -> Any:
+    """Versions are immutable, so each is read once a process."""
+    found = _versions().get(version_id)
+    if found is None:
+        found = processes.version_for_robot(tx, version_id)
+        if len(_versions()) < 10_000:
+            _versions()[version_id] = found
+    return found
+
+
+@lru_cache(maxsize=1)
+def _versions() -> dict[int, Any]:
+    return {}

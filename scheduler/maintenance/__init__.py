@@ -1,0 +1,35 @@
+"""The duties of the master: one a file, each safe to run twice, each saying what it did as counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from scheduler.maintenance import beats, expired_keys, lines, lost_runs, orders, sessions, time_limits
+
+if TYPE_CHECKING:
+    from scheduler.master import Term
+
+Counts = dict[str, int]
+
+
+@dataclass(frozen=True)
+class Duty:
+    """`run` is called each `every` seconds in the master's term, and returns counts of what it changed."""
+
+    name: str
+    every: float
+    run: Callable[[Term], Counts]
+
+
+# In this order: a run is not called lost before the beats that renewed it have been carried to SQL.
+DUTIES = (
+    Duty("carry_beats", 2.0, beats.run),
+    Duty("end_lost_runs", 1.0, lost_runs.run),
+    Duty("end_overdue_runs", 1.0, time_limits.run),
+    Duty("mark_lines", 2.0, lines.run),
+    Duty("repeat_orders", 2.0, orders.run),
+    Duty("open_sessions", 1.0, sessions.run),
+    Duty("expire_keys", 600.0, expired_keys.run),
+)

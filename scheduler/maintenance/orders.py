@@ -1,0 +1,21 @@
+"""Repeat the orders to stop and abort that robots may not have been told of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from redis import RedisError
+
+from orchestrator.jobs import recovery
+
+if TYPE_CHECKING:
+    from scheduler.master import Term
+
+
+def run(term: Term) -> dict[str, int]:
+    orders = term.run(recovery.open_orders)
+    try:
+        term.parts.presence.give_orders(orders)
+    except RedisError:
+        pass
+    return {}

@@ -1,0 +1,122 @@
+"""The master: the one scheduler that does the duties, for as long as its term lasts."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from orchestrator import errors
+from orchestrator.cluster import lifecycle as cluster
+from orchestrator.transaction import Transaction
+from orchestrator.wiring import Parts
+from scheduler.maintenance import DUTIES, Duty
+from scheduler.membership import Membership
+
+log = structlog.get_logger(__name__)
+
+MASTER = "master"
+GRACE_SECONDS = 5.0  # how long the others leave a free term to a designated master
+
+
+class TermOver(Exception):  # noqa: N818
+    """Another scheduler is master now."""
+
+
+@dataclass
+class Term:
+    """A leased period of mastership. Every transaction of a duty locks the lease's row and checks `epoch`,
+    so that a master that was paused past its term changes nothing afterwards."""
+
+    membership: Membership
+    parts: Parts
+    epoch: int
+
+    def run(self, work: Callable[[Transaction], Any]) -> Any:
+        """`work` in a transaction that counts only if the term still stands. Raises `TermOver`."""
+
+        def fenced(tx: Transaction) -> Any:
+            if not cluster.lock_lease(tx, MASTER, self.membership.me.owner, self.epoch):
+                raise TermOver
+            return work(tx)
+
+        return self.membership.run(fenced)
+
+
+class Master(threading.Thread):
+    def __init__(self, parts: Parts, membership: Membership, stop: threading.Event) -> None:
+        super().__init__(name="master", daemon=True)
+        self._parts = parts
+        self._membership = membership
+        self._stop_asked = stop
+        self._term: Term | None = None
+        self._trusted_until = float("-inf")
+        self._due = dict.fromkeys(DUTIES, 0.0)
+
+    def run(self) -> None:
+        while not self._stop_asked.is_set():
+            try:
+                self.tick()
+            except errors.Unavailable:
+                self._step_down()
+            except Exception:
+                log.exception("master_failed", node=self._membership.me.name)
+                self._step_down()
+            self._stop_asked.wait(0.5)
+        self._leave()
+
+    def tick(self) -> None:
+        """Hold the term if it can be had, and do what is due."""
+        if self._parts.config.scheduler_master == "0" or self._membership.is_draining:
+            return
+        term = self._hold()
+        if term is None:
+            return
+        for duty in DUTIES:
+            if self._stop_asked.is_set() or time.monotonic() >= self._trusted_until:
+                return
+            if time.monotonic() >= self._due[duty]:
+                self._do(duty, term)
+
+    def _hold(self) -> Term | None:
+        began = time.monotonic()
+        lease = self._membership.lease
+        if self._term is not None and began < self._trusted_until - lease.total_seconds() / 3:
+            return self._term
+        owner = self._membership.me.owner
+        epoch = self._membership.run(lambda tx: cluster.acquire_lease(tx, MASTER, owner, lease))
+        if epoch is None:
+            self._step_down()
+            return None
+        if self._term is None or self._term.epoch != epoch:
+            log.info("master", node=self._membership.me.name, term=epoch)
+            self._term = Term(self._membership, self._parts, epoch)
+        self._trusted_until = began + lease.total_seconds() * 2 / 3
+        return self._term
+
+    def _do(self, duty: Duty, term: Term) -> None:
+        self._due[duty] = time.monotonic() + duty.every
+        try:
+            done = duty.run(term)
+        except TermOver:
+            self._step_down()
+        else:
+            if done:
+                log.info("duty", duty=duty.name, **done)
+
+    def _step_down(self) -> None:
+        """On any doubt: what the database thinks cannot be known from here."""
+        self._term = None
+        self._trusted_until = float("-inf")
+
+    def _leave(self) -> None:
+        if self._term is None:
+            return
+        owner = self._membership.me.owner
+        with contextlib.suppress(errors.Unavailable):
+            self._membership.run(lambda tx: cluster.give_up_lease(tx, MASTER, owner))

@@ -1,0 +1,120 @@
+"""The scheduler node: a Celery worker, so that Flower and `celery inspect` see it, whose bootstep runs the
+claim loop, the membership and the master on threads of their own.
+
+    celery -A scheduler.node worker --pool solo --hostname scheduler-1@%h --queues node.scheduler-1
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+from celery import Celery, bootsteps
+
+from orchestrator import errors, logs, schema
+from orchestrator.config import Config
+from orchestrator.tasks.model import PARTITIONS
+from orchestrator.wiring import Parts, assemble, open_engine
+from scheduler.claim_loop import ClaimLoop
+from scheduler.handing_over import HandingOver
+from scheduler.lineup import Lineup
+from scheduler.master import Master
+from scheduler.membership import Membership
+from scheduler.sweep import Sweep
+
+log = structlog.get_logger(__name__)
+
+EXIT_CONFIGURATION = 78  # sysexits.h: EX_CONFIG
+
+
+class SchedulerNode:
+    """The threads of one scheduler, started and ended together."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+        self.lineup = Lineup()
+        self.membership = Membership(parts)
+        self.stop_asked = threading.Event()
+        self._handing_over = HandingOver(self.membership, parts.hints)
+        self._loops = [
+            ClaimLoop(number, parts, self.membership, self.lineup, self._handing_over, self.stop_asked)
+            for number in range(parts.config.scheduler_threads)
+        ]
+        self._master = Master(parts, self.membership, self.stop_asked)
+        self._sweep = Sweep(parts, self.membership, self.lineup, self._handing_over, self.stop_asked)
+        self.threads: list[threading.Thread] = [self._sweep, self._master, *self._loops]
+
+    def start(self) -> None:
+        self.membership.join()
+        for thread in self.threads:
+            thread.start()
+        log.info("scheduler_started", node=self.membership.me.name)
+
+    def drain(self) -> None:
+        """Stop claiming, finish what is at work, give the rest back, and leave."""
+        self.membership.is_draining = True
+        self.stop_asked.set()
+        self.lineup.wake()
+        for thread in self.threads:
+            if thread.is_alive() and thread is not threading.current_thread():
+                thread.join(timeout=8)
+        with contextlib.suppress(errors.Unavailable):  # then their leases end, and the sweep finds them
+            self._handing_over.give_back()
+        self.membership.leave()
+        log.info("scheduler_ended", node=self.membership.me.name)
+
+
+class SchedulerStep(bootsteps.StartStopStep):
+    """Runs the node beside Celery's consumer, on threads that a broker's outage does not stop."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def __init__(self, worker: Any, **options: Any) -> None:
+        super().__init__(worker, **options)
+        self.node: SchedulerNode | None = None
+
+    def start(self, worker: Any) -> None:
+        try:
+            config = Config.load()
+            parts = assemble(config, open_engine(config))
+            if not schema.is_current(parts.transactions.engine):
+                raise errors.ConfigurationError(
+                    ["the database's schema is not this version's: run botswain migrate first"]
+                )
+            self.node = SchedulerNode(parts)
+            self.node.start()
+        except errors.BotswainError as error:
+            print(f"botswain scheduler: {error.detail}", file=sys.stderr, flush=True)  # noqa: T201
+            os._exit(EXIT_CONFIGURATION)  # Celery would retry, or end with a traceback and status 0
+        _running.append(self.node)
+
+    def stop(self, worker: Any) -> None:
+        if self.node is not None:
+            self.node.drain()
+            self.node = None
+
+    def terminate(self, worker: Any) -> None:
+        self.stop(worker)
+
+
+_running: list[SchedulerNode] = []
+
+logs.configure()
+app = Celery("scheduler")
+app.config_from_object("celeryconfig")
+app.steps["worker"].add(SchedulerStep)
+
+
+@app.task(name="scheduler.wake")
+def wake(partitions: Sequence[int]) -> None:
+    """A hint: there may be work in these partitions. Anything else in the message is ignored."""
+    if not isinstance(partitions, list):
+        return
+    known = [p for p in partitions if type(p) is int and 0 <= p < PARTITIONS]
+    for node in _running:
+        node.lineup.hint(known)
