@@ -56,9 +56,11 @@ def _parse(argv: Optional[Sequence[str]]) -> argparse.Namespace:
     parser.add_argument("--work-dir", metavar="DIR", type=Path, help="runs, packages and undelivered results")
     parser.add_argument("--ca", metavar="FILE", help="certificate of a private authority, PEM")
     options = parser.parse_args(argv)
-    # Taken out of the environment: the scripts that this agent starts must not find them there.
-    guid, secret = os.environ.pop("BOTSWAIN_ROBOT_GUID", ""), os.environ.pop("BOTSWAIN_ROBOT_SECRET", "")
-    options.secret = secret
+    # run.py keeps both from the scripts.
+    guid, options.secret = (
+        os.environ.get("BOTSWAIN_ROBOT_GUID", ""),
+        os.environ.get("BOTSWAIN_ROBOT_SECRET", ""),
+    )
     options.server = options.server or os.environ.get("BOTSWAIN_SERVER", "")
     try:
         options.work_dir = options.work_dir or default_root()

@@ -154,7 +154,8 @@ def test_progress_of_a_run_that_the_server_gave_up_ends_it_without_a_report(serv
     assert "end" not in server.kinds() and "no longer this robot's" in agent.output
 
 
-def test_progress_refused_as_the_job_is_stopping_is_a_soft_stop(server, start, mark):
+@pytest.mark.parametrize(("asked", "reported"), [(6, 7), (2, 3)])
+def test_a_refused_progress_tells_what_was_asked_for(server, start, mark, asked, reported):
     source = (
         "import time\nfrom botswain import progress, should_stop\nshould_stop()\n" + READY + "n = 0\n"
         "while not should_stop():\n  n = (n + 1) % 100; progress(n); time.sleep(.02)"
@@ -163,8 +164,8 @@ def test_progress_refused_as_the_job_is_stopping_is_a_soft_stop(server, start, m
     server.fault = lambda call: 503 if call.kind == "working" else None
     agent = start("--once")
     begun(server, mark)
-    server.order(job, 6)
-    assert agent.ends() == 0 and job.status == 7
+    server.order(job, asked)
+    assert agent.ends() == 0 and job.status == reported
 
 
 def test_a_job_stopped_before_its_begin_was_answered_is_not_run(server, start, mark):
