@@ -16,12 +16,22 @@ EXTENSION = "botswain"
 def create_app(config: Config | None = None) -> APIFlask:
     """The Flask application of one API process. Raises `ConfigurationError` naming every mistake."""
     config = config or Config.load()
-    app = APIFlask("botswain", title="Botswain", version=__version__, docs_path=None, spec_path=None)
+    app = APIFlask(
+        "botswain",
+        title="Botswain",
+        version=__version__,
+        docs_path=None,
+        spec_path=None,
+        # The console has a static folder of its own; this one would be a route without a policy.
+        static_folder=None,  # type: ignore[arg-type]
+    )
+    app.url_map.merge_slashes = False  # a redirection loses the body of a POST
     app.config.update(
         SQLALCHEMY_DATABASE_URI=config.database_url,
         SQLALCHEMY_ENGINE_OPTIONS=engine_options(config.database_url, config.db_pool_size),
         SECRET_KEY=config.derived_text("session"),
         MAX_CONTENT_LENGTH=config.max_body_bytes,
+        PROVIDE_AUTOMATIC_OPTIONS=False,
     )
     database = SQLAlchemy(metadata=Base.metadata)
     database.init_app(app)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -16,6 +18,7 @@ from redis import RedisError
 
 from orchestrator import errors
 from orchestrator.api import robot_fields
+from orchestrator.api.auth import Policy, allow
 from orchestrator.api.robot_answers import BLANK, answer, consume_answer, heartbeat_answer, refusal
 from orchestrator.api.robot_fields import Credentials, Fields
 from orchestrator.api.steady_heartbeat import SteadyHeartbeat
@@ -25,6 +28,7 @@ from orchestrator.jobs.consume import Consumed
 from orchestrator.processes import lifecycle as processes
 from orchestrator.robots import lifecycle as robots
 from orchestrator.robots.model import RobotStatus
+from orchestrator.robots.presence import Presence
 from orchestrator.transaction import SYSTEM, SYSTEM_TENANT, Actor, Transaction
 from orchestrator.wiring import Parts
 
@@ -73,6 +77,7 @@ def _blueprint(parts: Parts, steady: SteadyHeartbeat) -> Blueprint:
         return given
 
     @blueprint.post("/api/robot/heartbeat")
+    @allow(Policy.OWN)
     def beat() -> Response:
         def work(tx: Transaction, robot: Any) -> tuple[Any, str, heartbeat.Beat, float, heartbeat.Answer]:
             given = own_fields(robot)
@@ -89,21 +94,22 @@ def _blueprint(parts: Parts, steady: SteadyHeartbeat) -> Blueprint:
         return heartbeat_answer(said.code, said.text, said.has_new_job)
 
     @blueprint.post("/api/robot/consumeNextJob")
+    @allow(Policy.OWN)
     def consume_next_job() -> Response:
-        def work(tx: Transaction, robot: Any) -> tuple[Any, Consumed, Any]:
+        def work(tx: Transaction, robot: Any) -> tuple[Consumed, Any, LineMarks]:
             given = own_fields(robot)
             status = given.number("Status", RobotStatus.DISCONNECTED, RobotStatus.WORKING)
+            marks = LineMarks.read(parts.presence, robot)  # before the look at SQL
             consumed = consume.consume(tx, robot, status, parts.run_lease)
-            if consumed.job is None:
-                return robot, consumed, None
-            return robot, consumed, _version(tx, consumed.job.process_version_id)
+            version = _version(tx, consumed.job.process_version_id) if consumed.job is not None else None
+            return consumed, version, marks
 
-        robot, consumed, version = as_robot(work, lock=True)
-        if consumed.lines_were_empty:
-            _unmark(parts, robot)
+        consumed, version, marks = as_robot(work, lock=True)
+        marks.clear(parts.presence, consumed.empty_targets)
         return consume_answer(consumed, version, request.host_url)
 
     @blueprint.put("/api/job/update")
+    @allow(Policy.OWN)
     def update_job() -> Response:
         def work(tx: Transaction, robot: Any) -> tuple[str, int]:
             told = robot_fields.report(own_fields(robot))
@@ -148,20 +154,31 @@ def _refused(error: errors.BotswainError) -> Response:
     raise error
 
 
-def _unmark(parts: Parts, robot: Any) -> None:
-    """The robot's lines were empty: the next heartbeats need not send robots here. The marks are read
-    before the second look at SQL, so that a job that comes between them keeps its mark."""
-    lines = announcements.familiar(robot).lines
+@dataclass(frozen=True)
+class LineMarks:
+    """The marks of a robot's lines as they were before a look at SQL.
 
-    def still_empty(tx: Transaction) -> bool:
-        return consume.lines_are_empty(tx, robot)
+    Where that look finds a line empty, its mark may go, unless it has changed meanwhile: whoever adds a job
+    marks the line after the commit, so a job that the look could not see changes the mark after it.
+    """
 
-    try:
-        marks = parts.presence.line_marks(lines)
-        if parts.transactions.run(still_empty, tenant_id=robot.tenant_id, read_only=True):
-            parts.presence.clear_lines(lines, marks)
-    except (RedisError, errors.Unavailable):
-        pass  # a mark too many costs a robot one question
+    by_target: dict[str, tuple[str, str]]
+
+    @classmethod
+    def read(cls, presence: Presence, robot: Any) -> LineMarks:
+        lines = announcements.familiar(robot).lines
+        try:
+            marks = presence.line_marks(lines)
+        except RedisError:
+            return cls({})
+        return cls(dict(zip(consume.targets(robot), zip(lines, marks, strict=True), strict=True)))
+
+    def clear(self, presence: Presence, empty_targets: frozenset[str]) -> None:
+        found = [self.by_target[target] for target in empty_targets if target in self.by_target]
+        marked = [(line, mark) for line, mark in found if mark]
+        if marked:
+            with suppress(RedisError):  # a mark too many costs a robot one question
+                presence.clear_lines([line for line, _ in marked], [mark for _, mark in marked])
 
 
 def _version(tx: Transaction, version_id: int) -> Any:
