@@ -65,12 +65,14 @@ class Delivery:
         return True
 
     def _send(self, report: Report) -> None:
-        self._server.update(report.guid, report.status, report.result, report.error, report.progress)
+        self._server.update(
+            report.guid, report.status, report.result, report.error, report.progress, report.fence
+        )
 
     def _other(self, report: Report, refused: Refused) -> Optional[Report]:
         if refused.http_status == 409:
             return report.instead(refused.job_status)
-        return report.without_result(str(refused)) if refused.http_status in (400, 413) else None
+        return report.reduced(str(refused)) if refused.http_status in (400, 413) else None
 
     def _deadline(self, kept: bool) -> Optional[float]:
         if not self._leaving.is_set():

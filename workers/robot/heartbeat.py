@@ -106,8 +106,9 @@ class Heartbeat:
         percent = self._run.progress()
         if percent is None or percent == self._told:
             return
+        offer = self._run.offer
         try:
-            self._server.update(self._run.offer.guid, IN_PROGRESS, progress=percent)
+            self._server.update(offer.guid, IN_PROGRESS, progress=percent, fence=offer.fence)
         except Refused as refused:
             self._obey(refused)
         self._told = percent

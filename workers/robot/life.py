@@ -161,24 +161,23 @@ class Life:
         while not self._leaving.is_set():
             tried = True
             try:
-                self._server.update(guid, IN_PROGRESS)
+                self._server.update(guid, IN_PROGRESS, fence=run.offer.fence)
                 return None
             except Unreachable as away:
                 self._say_once(f"the server is away: {away}")
                 self._leaving.wait(backoff.next(away.retry_after))
             except Refused as refused:
-                return self._give_up(guid, refused)
+                return self._give_up(run.offer, refused)
         # An answer may have been lost: for the server the run may have begun.
-        return not tried or self._delivery.hand_over(
-            Report(guid, STOPPED, error="the agent was asked to leave")
-        )
+        late = Report(guid, STOPPED, error="the agent was asked to leave", fence=run.offer.fence)
+        return not tried or self._delivery.hand_over(late)
 
-    def _give_up(self, guid: str, refused: Refused) -> bool:
+    def _give_up(self, offer: Offer, refused: Refused) -> bool:
         """The job may not begin. One that is being stopped began, by an update whose answer was lost."""
-        self._voice.say(f"job {guid} may not begin: {refused}")
+        self._voice.say(f"job {offer.guid} may not begin: {refused}")
         asked = {STOPPING: STOPPED, ABORTING: ABORTED}.get(refused.job_status or 0)
         if refused.http_status == 409 and asked is not None:
-            return self._delivery.hand_over(Report(guid, asked))
+            return self._delivery.hand_over(Report(offer.guid, asked, fence=offer.fence))
         self._leaving.wait(self._setback.next())
         return True
 
@@ -195,7 +194,7 @@ class Life:
             error = f"this machine could not run the script: {trouble}"
         except Exception as mistake:
             error = f"the agent could not run the script: {type(mistake).__name__}: {mistake}"
-        return Report(run.offer.guid, FAILED, error=error)
+        return Report(run.offer.guid, FAILED, error=error, fence=run.offer.fence)
 
     def _tidy(self) -> None:
         self._wait = 0 if self._once else WAIT

@@ -21,6 +21,7 @@ class Report:
     result: Optional[str] = None
     error: Optional[str] = None
     progress: Optional[int] = None
+    fence: Optional[int] = None
 
     def instead(self, job_status: Optional[int]) -> Optional[Report]:
         """What may be said instead, where the server's job is in `job_status` and refuses this.
@@ -31,11 +32,14 @@ class Report:
         status = allowed.get((self.status, job_status or 0))
         return None if status is None else replace(self, status=status)
 
-    def without_result(self, why: str) -> Optional[Report]:
-        """The same run as a failure that says why its result could not be handed over."""
-        if self.result is None:
-            return None
-        return replace(self, status=FAILED, result=None, error=f"the server did not take the result: {why}")
+    def reduced(self, why: str) -> Optional[Report]:
+        """What may be said where the server cannot take the contents: a failure, which says why."""
+        if self.result is not None:
+            return replace(
+                self, status=FAILED, result=None, error=f"the server did not take the result: {why}"
+            )
+        short = f"the server did not take the error's text: {why}"
+        return None if self.error in (None, short) else replace(self, error=short)
 
 
 class Outbox:

@@ -20,6 +20,7 @@ DISCONNECTED, READY, WORKING = 0, 2, 3  # of a robot
 ABORTING, ABORTED, SUCCESS, FAILED, STOPPING, STOPPED, IN_PROGRESS = 2, 3, 4, 5, 6, 7, 8  # of a job
 ORDER_ABORT, ORDER_STOP, ROBOT_NOT_FOUND, NO_NEW_JOB = 10, 20, 101, 102
 
+MOST_ERROR = 8000  # characters
 TIMEOUT = 15.0  # seconds for one answer; a waiting heartbeat has its wait on top
 _ORCHESTRATED = "1"
 
@@ -55,6 +56,11 @@ class Offer:
     @property
     def name(self) -> str:
         return str(self.job.get("Name") or "")
+
+    @property
+    def fence(self) -> Optional[int]:
+        """The number of this run, where the server gives one: updates of another run are refused."""
+        return _whole(self.job.get("Fence"))
 
 
 @dataclass(frozen=True)
@@ -112,12 +118,14 @@ class Server:
         result: Optional[str] = None,
         error: Optional[str] = None,
         progress: Optional[int] = None,
+        fence: Optional[int] = None,
     ) -> None:
         """Ask for the job's next state. `result` is JSON text, `progress` a percentage."""
         form = {"guid": guid, "status": str(status)}
         form.update({"result": result} if result is not None else {})
-        form.update({"error": error} if error else {})
+        form.update({"error": error[:MOST_ERROR]} if error else {})
         form.update({"progress": str(progress)} if progress is not None else {})
+        form.update({"fence": str(fence)} if fence is not None else {})
         self._call("PUT", "api/job/update", form, TIMEOUT)
 
     def download(self, url: str, write: Callable[[bytes], object]) -> int:
@@ -127,7 +135,8 @@ class Server:
     def _call(
         self, method: str, path: str, form: Mapping[str, str], timeout: float, parked: bool = False
     ) -> Mapping[str, Any]:
-        answer = self.transport.send(method, path, form, timeout, parked)
+        sendable = {name: _sendable(value) for name, value in form.items()}
+        answer = self.transport.send(method, path, sendable, timeout, parked)
         document = answer.document
         if document is None or answer.status == 429 or answer.status >= 500 or answer.status // 100 == 3:
             # A no without the protocol's JSON comes from a proxy on the way, and says nothing about the job.
@@ -186,6 +195,11 @@ def _is_guid(value: Any) -> bool:
         return isinstance(value, str) and str(uuid.UUID(value)) == value.lower()
     except ValueError:
         return False
+
+
+def _sendable(text: str) -> str:
+    """`text` without what no server stores: NUL, and halves of surrogate pairs (paths may hold them)."""
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
 
 
 def _number(answer: Mapping[str, Any], field: str) -> int:

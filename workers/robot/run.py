@@ -77,7 +77,7 @@ class Run:
 
     def unstarted(self) -> Report:
         """How a run ends that was stopped before its script began."""
-        return Report(self.offer.guid, ABORTED if self.killed else STOPPED)
+        return Report(self.offer.guid, ABORTED if self.killed else STOPPED, fence=self.offer.fence)
 
     def progress(self) -> Optional[int]:
         """Whole percents that the script has told, or None."""
@@ -121,7 +121,7 @@ class Run:
             status, error = FAILED, complaint
         elif status == FAILED:
             error = f"{describe(code)}\n{_tail(folder / 'stderr.txt')}".strip()
-        return Report(self.offer.guid, status, result, error, self.progress())
+        return Report(self.offer.guid, status, result, error, self.progress(), self.offer.fence)
 
 
 def _input(offer: Offer) -> "dict[str, Any]":

@@ -74,7 +74,7 @@ class Transport:
 
     def owns(self, url: str) -> bool:
         """Whether a request to `url` carries the robot's identity: its own server only."""
-        return _origin(urlsplit(urljoin(self.server, url))) == self._origin
+        return _origin(self._resolve(url)) == self._origin
 
     def interrupt(self) -> None:
         """End the parked request, and every later one, at once."""
@@ -82,6 +82,13 @@ class Transport:
             self._interrupted = True
             if self._parked is not None:
                 _shut(self._parked)
+
+    def _resolve(self, path: str) -> SplitResult:
+        """The whole address. A server behind a proxy that ends TLS may call itself http: put right here."""
+        url, own = urlsplit(urljoin(self.server, path)), urlsplit(self.server)
+        if url.scheme == "http" and own.scheme == "https" and url.hostname == own.hostname:
+            return url._replace(scheme=own.scheme, netloc=own.netloc)
+        return url
 
     def _exchange(
         self,
@@ -93,7 +100,7 @@ class Transport:
         parked: bool,
         read: Callable[[http.client.HTTPResponse], T],
     ) -> T:
-        url = urlsplit(urljoin(self.server, path))
+        url = self._resolve(path)
         connection, target, extra = self._connection(url, timeout)
         every = {"User-Agent": "botswain-robot", "Connection": "close", **extra, **headers}
         if self.owns(path):

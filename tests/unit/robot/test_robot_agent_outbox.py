@@ -25,8 +25,8 @@ class Server:
     def __init__(self, *troubles):
         self.troubles, self.said = list(troubles), []
 
-    def update(self, guid, status, result=None, error=None, progress=None):
-        self.said.append(Report(guid, status, result, error, progress))
+    def update(self, guid, status, *more):
+        self.said.append(Report(guid, status, *more))
         if self.troubles:
             raise self.troubles.pop(0)
 
@@ -36,7 +36,7 @@ def delivery(server, box, leaving=None):
 
 
 def test_what_is_kept_is_there_after_a_restart_oldest_first(tmp_path):
-    kept = [report(2, result='{"счёт": 1}', progress=50), report(1, error="x")]
+    kept = [report(2, result='{"счёт": 1}', progress=50, fence=7), report(1, error="x")]
     for one in kept:
         Outbox(tmp_path, "me").keep(one)
     os.utime(tmp_path / f"{kept[0].guid}.json", (1, 1))

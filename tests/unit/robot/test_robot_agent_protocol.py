@@ -118,6 +118,21 @@ def test_a_heartbeat_answer_without_a_code_is_no_answer():
         server(200, {"status": "ok"}).heartbeat(READY)
 
 
+def test_the_fence_of_a_run_goes_with_its_updates():
+    assert consumed(Job={"GUID": GUID, "Fence": 3}).consume().fence == 3
+    assert consumed().consume().fence is None
+    one = server(200, {})
+    one.update(GUID, 8, progress=0, fence=3)
+    assert one.transport.asked[0][2] == {"guid": GUID, "status": "8", "progress": "0", "fence": "3"}
+
+
+def test_what_no_server_stores_is_not_sent():
+    one = server(200, {})
+    one.update(GUID, 5, error="a\0b\ud800c" + "x" * 9000)
+    error = one.transport.asked[0][2]["error"]
+    assert error.startswith("a\ufffdb?c") and len(error) == 8000
+
+
 def test_the_place_has_this_machines_address_towards_the_server():
     place = place_of("http://127.0.0.1:4500")
     assert place.ip == "127.0.0.1" and place.machine
@@ -126,4 +141,6 @@ def test_the_place_has_this_machines_address_towards_the_server():
 def test_a_transport_knows_which_addresses_are_its_servers():
     transport = Transport("https://Host/botswain", "Basic x")
     assert transport.owns("/packages/1") and transport.owns("https://host:443/x")
-    assert not transport.owns("http://host/x") and not transport.owns("https://other/x")
+    assert transport.owns("http://host/x")  # asked for by https: its proxy ends TLS and does not say so
+    assert not Transport("http://host", "Basic x").owns("https://host/x")
+    assert not transport.owns("http://other/x") and not transport.owns("https://other/x")

@@ -70,10 +70,11 @@ def test_what_is_said_when_the_job_has_moved_on(said, holds, instead):
 
 
 def test_a_report_without_its_result_is_a_failure():
-    assert Report("g", 4, result="1").without_result("413") == Report(
-        "g", 5, error="the server did not take the result: 413"
-    )
-    assert Report("g", 5, error="x").without_result("413") is None
+    less = Report("g", 4, result="1", fence=2).reduced("413")
+    assert less == Report("g", 5, error="the server did not take the result: 413", fence=2)
+    least = less.reduced("400")
+    assert least.error == "the server did not take the error's text: 400" and least.reduced("400") is None
+    assert Report("g", 4).reduced("400") is None
 
 
 def test_no_secret_is_ever_said(capsys):
