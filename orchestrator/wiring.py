@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
+from redis import ConnectionError as RedisAway
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -45,7 +46,7 @@ def open_redis(config: Config) -> Redis:
         config.redis_url,
         socket_timeout=2,
         socket_connect_timeout=1,
-        retry=Retry(NoBackoff(), 1),
+        retry=Retry(NoBackoff(), 1, supported_errors=(RedisAway,)),  # a stale connection, not a slow server
         health_check_interval=0,
     )
 

@@ -71,7 +71,7 @@ class ClaimLoop(threading.Thread):
         lane = line[1]
         limit = self._parts.config.scheduler_batch
         if lane == Lane.WORKER:
-            limit = self._handing_over.room(limit)
+            limit = self._room()
         if limit <= 0:
             return None
         try:
@@ -83,6 +83,13 @@ class ClaimLoop(threading.Thread):
         if batch.tasks:
             self._do(batch, lane)
         return batch
+
+    def _room(self) -> int:
+        """How many tasks the worker nodes may be given now, after a look at what they have begun."""
+        limit = self._parts.config.scheduler_batch
+        if self._handing_over.room(limit) <= 0:
+            self._handing_over.sweep()
+        return self._handing_over.room(limit)
 
     def _do(self, batch: Batch, lane: Lane) -> None:
         began = time.monotonic()

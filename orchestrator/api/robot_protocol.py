@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from apiflask import APIFlask
 from flask import Blueprint, Response, request
 from redis import RedisError
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from orchestrator import errors
 from orchestrator.api import robot_fields
@@ -125,6 +126,11 @@ def _blueprint(parts: Parts, steady: SteadyHeartbeat) -> Blueprint:
             return refusal(request.path, 429, CODE_ROBOT_NOT_FOUND, "Too many unknown GUIDs; slow down.", 30)
         status = 404 if request.path == "/api/job/update" else 200
         return refusal(request.path, status, CODE_ROBOT_NOT_FOUND, error.detail)
+
+    @blueprint.errorhandler(RequestEntityTooLarge)
+    def too_large(_error: RequestEntityTooLarge) -> Response:
+        limit = parts.config.max_body_bytes // 1024
+        return refusal(request.path, 413, BLANK, f"The body is larger than the limit of {limit} KiB.")
 
     @blueprint.errorhandler(errors.BotswainError)
     def refused(error: errors.BotswainError) -> Response:

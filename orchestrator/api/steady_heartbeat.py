@@ -88,13 +88,15 @@ class SteadyHeartbeat:
         robot = self._familiar.get((environ.get("HTTP_AUTHORIZATION", ""), values.get("RobotGUID", "")))
         if robot is None:
             return None
-        status, wait = values.get("Status", ""), values.get("Wait", "")
+        status, wait = values.get("Status", ""), values.get("Wait", "0") or "0"
+        if values.get("JobType", "1") not in ("1", "") or not wait.replace(".", "", 1).isdigit():
+            return None  # malformed fields are named on the slow way
         place = f"{values.get('Machine', '')}\n{values.get('IP', '')}\n{values.get('MAC', '')}"
         try:
             said = self._presence.beat(robot, place, status, values.get("JobGUID", ""))
-            if said == 0 and status == "2" and wait and float(wait) > 0:
+            if said == 0 and status == "2" and float(wait) > 0:
                 said = int(self.wait(robot, place, float(wait)))
-        except (RedisError, ValueError):
+        except RedisError:
             return None
         return ANSWERS.get(said)
 
@@ -120,7 +122,6 @@ def _read_fields(environ: dict[str, Any]) -> dict[str, str] | None:
 def _texts(document: Any) -> dict[str, str] | None:
     if not isinstance(document, dict):
         return None
-    plain = {key: value for key, value in document.items() if type(value) in (str, int, float)}
-    if len(plain) != len(document):
+    if any(type(value) not in (str, int, float, type(None)) for value in document.values()):
         return None
-    return {key: str(value) for key, value in plain.items()}
+    return {key: "" if value is None else str(value) for key, value in document.items()}

@@ -1,4 +1,4 @@
-"""The verbs of nodes and of the cluster's leases: register, renew, leave, drain; acquire and give up a lease."""
+"""The verbs of nodes (register, renew, leave, drain) and of the cluster's leases (acquire, give up)."""
 
 from __future__ import annotations
 
@@ -126,7 +126,10 @@ def living(tx: Transaction, kind: str) -> list[Any]:
 
 
 def acquire_lease(tx: Transaction, name: str, holder: str, lease: timedelta) -> int | None:
-    """Take, or renew, the lease. Returns its epoch, which grows with each new holder; None: another has it."""
+    """Take, or renew, the lease. Returns its epoch, which grows with each new holder; None: another has it.
+
+    The row of each lease is there from the first migration on.
+    """
     until: datetime = tx.now + lease
     mine = update(Lease).where(
         Lease.name == name, Lease.holder == holder, Lease.lease_until > database_time()
@@ -139,9 +142,6 @@ def acquire_lease(tx: Transaction, name: str, holder: str, lease: timedelta) -> 
     values = {"holder": holder, "epoch": Lease.epoch + 1, "lease_until": until}
     if tx.execute(free.values(**values)).rowcount == 1:
         return _epoch(tx, name, holder)
-    if tx.execute(select(Lease.name).where(Lease.name == name)).first() is None:
-        tx.execute(insert(Lease), {"name": name, "holder": holder, "epoch": 1, "lease_until": until})
-        return 1
     return None
 
 

@@ -19,11 +19,11 @@ CANDIDATES = 8
 
 @dataclass(frozen=True)
 class Consumed:
-    """The job's row and the fence of its run; or no job, and whether the robot's lines were all empty."""
+    """The job's row and the fence of its run, or no job; and the targets in whose lines nothing waits now."""
 
     job: Any | None = None
     fence: int = 0
-    lines_were_empty: bool = False
+    empty_targets: frozenset[str] = frozenset()
 
 
 _OWN = (
@@ -39,7 +39,7 @@ _OWN = (
 
 def _head(number: int) -> Any:
     line = (
-        select(Job.id, Job.rank)
+        select(Job.id, Job.rank, Job.target)
         .where(
             Job.tenant_id == bindparam("p_tenant_id"),
             Job.status == Status.PENDING.value,
@@ -50,7 +50,7 @@ def _head(number: int) -> Any:
         .limit(literal(CANDIDATES, literal_execute=True))
         .subquery(f"line_{number}")
     )
-    return select(line.c.id, line.c.rank)
+    return select(line.c.id, line.c.rank, line.c.target)
 
 
 _HEADS = {count: union_all(*[_head(number) for number in range(count)]) for count in (1, 2, 3)}
@@ -95,26 +95,24 @@ def consume(tx: Transaction, robot: Any, status: int | None, lease: timedelta) -
     return _take_next(tx, robot, lease)
 
 
-def lines_are_empty(tx: Transaction, robot: Any) -> bool:
-    return not _heads(tx, robot)
-
-
-def _heads(tx: Transaction, robot: Any) -> list[Any]:
-    lines = targets(robot)
+def _heads(tx: Transaction, lines: list[str]) -> list[Any]:
+    """The first few jobs of each line, the best first."""
     asked: dict[str, Any] = {"p_tenant_id": tx.tenant_id}
     asked |= {f"p_target_{number}": target for number, target in enumerate(lines)}
     return sorted(tx.execute(_HEADS[len(lines)], asked).all(), key=lambda row: (row.rank, row.id))
 
 
 def _take_next(tx: Transaction, robot: Any, lease: timedelta) -> Consumed:
-    heads = _heads(tx, robot)
+    lines = targets(robot)
+    heads = _heads(tx, lines)
     for head in heads:
         # One row by its key: a row that another robot is taking is passed over, not waited for.
         job = tx.execute(_LOCK_FREE, {"p_job_id": head.id, "p_tenant_id": tx.tenant_id}).one_or_none()
         if job is not None:
             _take(tx, robot, job, lease)
-            return Consumed(job, job.fence + 1)
-    return Consumed(lines_were_empty=not heads)
+            others = {other.target for other in heads if other.id != job.id}
+            return Consumed(job, job.fence + 1, frozenset(lines) - others)
+    return Consumed(empty_targets=frozenset(lines) - {head.target for head in heads})
 
 
 def _take(tx: Transaction, robot: Any, job: Any, lease: timedelta) -> None:

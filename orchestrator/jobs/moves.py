@@ -22,7 +22,7 @@ class JobsOffered(Fact):
 
 
 def line_key(job: Any) -> str:
-    """The name of the line a job waits in, across tenants: ids of robots and groups are unique, «any» is not."""
+    """The line a job waits in, named across tenants: ids of robots and groups are unique, «any» is not."""
     return f"any:{job.tenant_id}" if job.target == "any" else str(job.target)
 
 

@@ -6,18 +6,26 @@ after their commit; whatever is missing or different sends the next heartbeat to
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
+from redis import ConnectionError as RedisAway
 from redis import Redis
+from redis import TimeoutError as RedisTimeout
 
 KEY = "botswain:robot:{}"
 BEATS = "botswain:beats"
 LINE = "botswain:line:{}"
 WAKE_CHANNEL = "botswain:wake"
 SLOW = -1
+PAUSE_AFTER_FAILURE_SECONDS = 1.0
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
 
 
 def _script(name: str) -> str:
@@ -49,19 +57,40 @@ class Seen:
     seconds_ago: float
 
 
+def _unless_away(
+    method: Callable[Concatenate[Presence, Parameters], Result],
+) -> Callable[Concatenate[Presence, Parameters], Result]:
+    """Fail at once for a second after a failure: a paused Redis would hold every thread for its timeout."""
+
+    @wraps(method)
+    def guarded(self: Presence, *args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+        if time.monotonic() < self.away_until:
+            raise RedisAway("Redis did not answer a moment ago.")
+        try:
+            return method(self, *args, **kwargs)
+        except (RedisAway, RedisTimeout):
+            self.away_until = time.monotonic() + PAUSE_AFTER_FAILURE_SECONDS
+            raise
+
+    return cast(Any, guarded)
+
+
 class Presence:
     def __init__(self, redis: Redis, absent_after_seconds: float) -> None:
         self.redis = redis
         self.ttl_ms = int(absent_after_seconds * 1000)
+        self.away_until = float("-inf")
         self._beat = redis.register_script(_script("beat.lua"))
         self._clear_line = redis.register_script(_script("clear_line.lua"))
         self._give_order = redis.register_script(_script("give_order.lua"))
 
+    @_unless_away
     def beat(self, robot: Familiar, place: str, status: str, job_guid: str) -> int:
         """`SLOW`, or order * 2 + whether jobs wait: one round trip."""
         arguments: list[str | int] = [robot.auth, place, status, job_guid, self.ttl_ms, robot.robot_id]
         return cast(int, self._beat(keys=robot.keys(), args=arguments))
 
+    @_unless_away
     def admit(
         self, robot: Familiar, place: str, status: int, job_guid: str, leased: bool, order: int, paused: bool
     ) -> None:
@@ -83,12 +112,14 @@ class Presence:
             pipe.pexpire(key, self.ttl_ms)
             pipe.execute()
 
+    @_unless_away
     def forget(self, robot_ids: Iterable[int]) -> None:
         """The next beat of these robots goes to SQL."""
         keys = [KEY.format(robot_id) for robot_id in set(robot_ids)]
         if keys:
             self.redis.delete(*keys)
 
+    @_unless_away
     def give_orders(self, orders: Iterable[tuple[int, str, int]]) -> None:
         """(robot id, job GUID, code) each."""
         for robot_id, job_guid, code in orders:
@@ -96,6 +127,7 @@ class Presence:
 
     # Lines ----------------------------------------------------------------------------------------------
 
+    @_unless_away
     def mark_lines(self, lines: Sequence[str]) -> None:
         """Jobs have come into these lines: mark each, and wake as many waiting robots as there are jobs."""
         with self.redis.pipeline(transaction=False) as pipe:
@@ -104,25 +136,30 @@ class Presence:
             pipe.publish(WAKE_CHANNEL, " ".join(lines))
             pipe.execute()
 
+    @_unless_away
     def line_marks(self, lines: Sequence[str]) -> list[str]:
         """The marks as they are, to be given to `clear_lines` after a look at SQL."""
         values = cast(list[Any], self.redis.mget([LINE.format(line) for line in lines]))
         return [value.decode() if isinstance(value, bytes) else value or "" for value in values]
 
+    @_unless_away
     def clear_lines(self, lines: Sequence[str], marks: Sequence[str]) -> None:
         self._clear_line(keys=[LINE.format(line) for line in lines], args=list(marks))
 
     # What others read -----------------------------------------------------------------------------------
 
+    @_unless_away
     def take_beats(self, limit: int = 500) -> list[Seen]:
         """Beats that are to be carried to SQL. Taken once: a lost carry is made good by the next beat."""
         ids = cast(list[bytes], self.redis.spop(BEATS, limit))
         return [seen for seen in self.look(int(robot_id) for robot_id in ids) if seen is not None]
 
+    @_unless_away
     def return_beats(self, beats: Sequence[Seen]) -> None:
         if beats:
             self.redis.sadd(BEATS, *[beat.robot_id for beat in beats])
 
+    @_unless_away
     def look(self, robot_ids: Iterable[int]) -> list[Seen | None]:
         """The last beat of each robot, or None where it is silent (or unknown here)."""
         ids = list(robot_ids)

@@ -224,7 +224,9 @@ def start(tx: Transaction, guid: str, fence: int, node: str, lease: timedelta) -
     """A node begins a claimed task: returns its row. `StaleFence` where the claim no longer stands."""
     values = {"status": TaskStatus.RUNNING.value, "started_at": tx.now}
     _guarded(tx, guid, fence, {TaskStatus.CLAIMED}, values | {"owner": node, "lease_until": tx.now + lease})
-    return tx.execute(_by_guid(tx, guid)).one()
+    row = tx.execute(_by_guid(tx, guid)).one()
+    tx.announce(TasksQueued(frozenset({row.partition})))  # its owner has room to hand over another
+    return row
 
 
 def renew(tx: Transaction, guid: str, fence: int, node: str, lease: timedelta) -> None:
@@ -312,11 +314,25 @@ def cancel(tx: Transaction, guid: str) -> None:
         _refuse(tx, guid, "cancelled: only an activity that has not begun can be")
 
 
+def cancel_for(tx: Transaction, kind: TaskKind, subject_id: int) -> None:
+    """What a task of this kind was to do for its subject is no longer wanted, unless it has begun."""
+    waiting = [s.value for s in (TaskStatus.QUEUED, TaskStatus.POSTPONED, TaskStatus.CLAIMED)]
+    statement = (
+        update(Task)
+        .where(Task.kind == kind.value, Task.subject_id == subject_id, Task.tenant_id == tx.tenant_id)
+        .where(Task.status.in_(waiting))
+        .values(status=TaskStatus.CANCELLED.value, owner="", lease_until=None, finished_at=tx.now)
+    )
+    tx.execute(statement)
+
+
 def retry(tx: Transaction, guid: str) -> None:
     """Put a failed or cancelled task back in its place, with all its attempts before it again."""
     row = tx.execute(_by_guid(tx, guid).with_for_update()).one_or_none()
     if row is None or row.status not in (TaskStatus.FAILED, TaskStatus.CANCELLED):
         _refuse(tx, guid, "retried: only a failed or cancelled one can be")
+    if row.kind == TaskKind.OPEN_SESSION:
+        raise Conflict(f"Task {guid} opened one session; while jobs wait, another is asked for by itself.")
     again = {"attempt": 0, "result": None, "finished_at": None, "started_at": None, "claimed_at": None}
     tx.execute(update(Task).where(Task.id == row.id).values(again))
     _put_back(tx, row.id, row.partition, Lane(row.lane), row.position, counted=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import case, func, select, update
 
 from orchestrator.database import database_time
 from orchestrator.tasks.lifecycle import TasksQueued, give_up_or_retry, rewind
@@ -50,9 +50,8 @@ def lapse(tx: Transaction, partitions: Sequence[int]) -> int:
     for row in rows:
         if row.status == TaskStatus.RUNNING:
             give_up_or_retry(tx, row, f"The node {row.owner} fell silent while it ran this.")
-    return len(rows) and _requeue(
-        tx, [row for row in rows if row.status == TaskStatus.CLAIMED], TaskStatus.CLAIMED
-    )
+    _requeue(tx, [row for row in rows if row.status == TaskStatus.CLAIMED], TaskStatus.CLAIMED)
+    return len(rows)
 
 
 def _requeue(tx: Transaction, rows: Sequence[Any], source: TaskStatus) -> int:
@@ -61,7 +60,7 @@ def _requeue(tx: Transaction, rows: Sequence[Any], source: TaskStatus) -> int:
     moved = tx.execute(
         update(Task)
         .where(Task.id.in_([row.id for row in rows]), Task.status == source.value)
-        .values(status=TaskStatus.QUEUED.value, owner="", lease_until=None)
+        .values(status=TaskStatus.QUEUED.value, owner="", lease_until=None, attempt=_attempt_after(source))
     ).rowcount
     heads: dict[tuple[int, int], int] = {}
     for row in rows:
@@ -71,6 +70,13 @@ def _requeue(tx: Transaction, rows: Sequence[Any], source: TaskStatus) -> int:
         rewind(tx, partition, Lane(lane), position)
     tx.announce(TasksQueued(frozenset(row.partition for row in rows)))
     return int(moved)
+
+
+def _attempt_after(source: TaskStatus) -> Any:
+    """A claim that reached no worker node was no attempt; what a scheduler held may have ended it."""
+    if source != TaskStatus.CLAIMED:
+        return Task.attempt
+    return case((Task.lane == Lane.WORKER.value, Task.attempt - 1), else_=Task.attempt)
 
 
 def backlog(tx: Transaction) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from redis import RedisError
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
 
 def run(term: Term) -> dict[str, int]:
     orders = term.run(recovery.open_orders)
-    try:
+    with suppress(RedisError):
         term.parts.presence.give_orders(orders)
-    except RedisError:
-        pass
     return {}
