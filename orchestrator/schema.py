@@ -32,7 +32,7 @@ def metadata() -> MetaData:
 def _alembic(connection: Connection | None = None) -> AlembicConfig:
     config = AlembicConfig()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    config.attributes["connection"] = connection
+    config.attributes |= {"connection": connection, "metadata": metadata()}
     return config
 
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from alembic import context
 
-from orchestrator import schema
-
 connection = context.config.attributes["connection"]
 context.configure(
     connection=connection,
-    target_metadata=schema.metadata(),
+    target_metadata=context.config.attributes["metadata"],
     compare_type=True,
     render_as_batch=connection.dialect.name == "sqlite",
     transaction_per_migration=True,

@@ -72,7 +72,7 @@ def _unless_away(
             self.away_until = time.monotonic() + PAUSE_AFTER_FAILURE_SECONDS
             raise
 
-    return guarded  # type: ignore[return-value]  (functools.wraps forgets the parameters)
+    return guarded  # type: ignore[return-value]
 
 
 class Presence:
