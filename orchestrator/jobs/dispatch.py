@@ -20,6 +20,8 @@ from orchestrator.tasks import lifecycle as tasks
 from orchestrator.tasks.claim import ClaimedTask
 from orchestrator.transaction import Transaction
 
+DISPATCH_ATTEMPTS = 20  # a scheduler that dies with a batch in hand has used up one
+
 _LOCK = (
     select(Job.id, Job.tenant_id, Job.target, Job.status, Job.attempt, Job.fence, Job.robot_id)
     .where(Job.id.in_(bindparam("p_ids", expanding=True)), Job.status == Status.CREATED.value)

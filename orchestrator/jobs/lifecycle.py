@@ -13,6 +13,7 @@ from orchestrator import audit
 from orchestrator.database import new_guid
 from orchestrator.errors import Conflict, FieldError, Invalid, NotAllowedNow, NotFound
 from orchestrator.jobs import moves
+from orchestrator.jobs.dispatch import DISPATCH_ATTEMPTS
 from orchestrator.jobs.model import Job
 from orchestrator.jobs.moves import OrderGiven
 from orchestrator.jobs.states import (
@@ -32,7 +33,6 @@ from orchestrator.tasks.model import TaskKind
 from orchestrator.transaction import Transaction
 
 JOBS_IN_ONE_REQUEST = 1000
-DISPATCH_ATTEMPTS = 20
 
 
 @dataclass
@@ -88,7 +88,6 @@ def _dispatch_task(row: dict[str, Any], job_id: int) -> NewTask:
     return NewTask(
         TaskKind.DISPATCH,
         subject_id=job_id,
-        ordering_key=row["guid"],
         rank=row["rank"],
         not_before=row["not_before"],
         max_attempts=DISPATCH_ATTEMPTS,

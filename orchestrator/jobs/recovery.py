@@ -9,6 +9,7 @@ from sqlalchemy import select, update
 
 from orchestrator.database import database_time
 from orchestrator.jobs import moves
+from orchestrator.jobs.dispatch import DISPATCH_ATTEMPTS
 from orchestrator.jobs.model import Job
 from orchestrator.jobs.moves import History, OrderGiven
 from orchestrator.jobs.report import end_run
@@ -62,9 +63,7 @@ def _requeue(tx: Transaction, job: Any, reason: str, sentence: str) -> bool:
     )
     if moved:
         end_run(tx, job)
-        again = NewTask(
-            TaskKind.DISPATCH, subject_id=job.id, ordering_key=job.guid, rank=job.rank, max_attempts=20
-        )
+        again = NewTask(TaskKind.DISPATCH, subject_id=job.id, rank=job.rank, max_attempts=DISPATCH_ATTEMPTS)
         tasks.enqueue(tx, [again])
     return moved
 

@@ -5,6 +5,8 @@ Every change of state is a guarded UPDATE; the row count is the verdict.
 
 from __future__ import annotations
 
+import random
+import threading
 import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -46,16 +48,39 @@ class NewTask:
     guid: str = field(default_factory=new_guid)
 
     @property
-    def partition(self) -> int:
-        return partition_of(self.ordering_key or self.guid)
-
-    @property
     def lane(self) -> Lane:
         return Lane.SCHEDULER if self.kind == TaskKind.DISPATCH else Lane.WORKER
 
 
 def partition_of(ordering_key: str) -> int:
     return zlib.crc32(ordering_key.encode()) % PARTITIONS
+
+
+class Spread:
+    """Partitions for tasks that name no ordering key: a block of neighbours to one, the next to the next.
+
+    A block is a batch long, so that what arrives together is claimed together and, with one scheduler,
+    the whole is in order of arrival to within a batch; neighbouring partitions are at home with different
+    schedulers, so that a long list keeps all of them busy.
+    """
+
+    BLOCK = 10
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._partition = random.randrange(PARTITIONS)  # noqa: S311  (where to begin is no secret)
+        self._left = self.BLOCK
+
+    def next(self) -> int:
+        with self._lock:
+            if self._left == 0:
+                self._partition = (self._partition + 1) % PARTITIONS
+                self._left = self.BLOCK
+            self._left -= 1
+            return self._partition
+
+
+_spread = Spread()
 
 
 _ADVANCE = (
@@ -75,17 +100,18 @@ def enqueue(tx: Transaction, tasks: Sequence[NewTask]) -> list[tuple[int, int]]:
     """
     by_partition: dict[int, list[NewTask]] = defaultdict(list)
     for task in tasks:
-        by_partition[task.partition].append(task)
-    seqs: dict[str, int] = {}
+        key = task.ordering_key
+        by_partition[partition_of(key) if key else _spread.next()].append(task)
+    places: dict[str, tuple[int, int]] = {}
     for partition in sorted(by_partition):  # one order of locking for all
         members = by_partition[partition]
         first = _reserve(tx, partition, len(members))
-        seqs |= {task.guid: first + index for index, task in enumerate(members)}
+        places |= {task.guid: (partition, first + index) for index, task in enumerate(members)}
         for lane in {task.lane for task in members}:
-            _mark_rewind(tx, partition, lane, [t for t in members if t.lane == lane], seqs)
-    tx.execute(_INSERT, [_row(tx, task, seqs[task.guid]) for task in tasks])
+            _mark_rewind(tx, partition, lane, [t for t in members if t.lane == lane], places)
+    tx.execute(_INSERT, [_row(tx, task, *places[task.guid]) for task in tasks])
     tx.announce(TasksQueued(frozenset(by_partition)))
-    return [(task.partition, seqs[task.guid]) for task in tasks]
+    return [places[task.guid] for task in tasks]
 
 
 def _reserve(tx: Transaction, partition: int, count: int) -> int:
@@ -94,10 +120,14 @@ def _reserve(tx: Transaction, partition: int, count: int) -> int:
 
 
 def _mark_rewind(
-    tx: Transaction, partition: int, lane: Lane, members: Sequence[NewTask], seqs: dict[str, int]
+    tx: Transaction,
+    partition: int,
+    lane: Lane,
+    members: Sequence[NewTask],
+    places: dict[str, tuple[int, int]],
 ) -> None:
     """Tell the owner's cursor of tasks that stand before the end of the line."""
-    ahead = [_position(task.rank, seqs[task.guid]) for task in members if task.rank < LOWEST_RANK]
+    ahead = [_position(task.rank, places[task.guid][1]) for task in members if task.rank < LOWEST_RANK]
     if ahead:
         rewind(tx, partition, lane, min(ahead))
 
@@ -114,7 +144,7 @@ def _position(rank: int, seq: int) -> int:
     return rank * RANK_SHIFT + seq
 
 
-def _row(tx: Transaction, task: NewTask, seq: int) -> dict[str, Any]:
+def _row(tx: Transaction, task: NewTask, partition: int, seq: int) -> dict[str, Any]:
     postponed = task.not_before is not None and task.not_before > tx.now
     return {
         "tenant_id": tx.tenant_id,
@@ -125,7 +155,7 @@ def _row(tx: Transaction, task: NewTask, seq: int) -> dict[str, Any]:
         "activity": task.activity,
         "arguments": task.arguments,
         "node": task.node,
-        "partition": task.partition,
+        "partition": partition,
         "seq": seq,
         "position": _position(task.rank, seq),
         "status": (TaskStatus.POSTPONED if postponed else TaskStatus.QUEUED).value,
