@@ -58,10 +58,15 @@ class Transaction:
     actor: Actor
     now: datetime
     facts: list[Fact] = field(default_factory=list)
+    effects: list[Callable[[], None]] = field(default_factory=list)
 
     def announce(self, fact: Fact) -> None:
         """Deliver `fact` to its subscribers after the commit, and not at all if there is none."""
         self.facts.append(fact)
+
+    def after_commit(self, effect: Callable[[], None]) -> None:
+        """Call `effect` once the commit has taken place: for what this process itself remembers."""
+        self.effects.append(effect)
 
     @cached_property
     def session(self) -> Session:
@@ -101,7 +106,7 @@ class Transactions:
         for attempt in range(1, ATTEMPTS + 1):
             progress = _Progress()
             try:
-                result, facts = self._attempt(work, tenant_id, actor, read_only, progress)
+                result, tx = self._attempt(work, tenant_id, actor, read_only, progress)
             except (exc.DBAPIError, exc.TimeoutError) as error:
                 if not is_unavailable(error):
                     raise
@@ -114,7 +119,9 @@ class Transactions:
                     raise Unavailable("The database does not answer; try again shortly.") from error
                 time.sleep(random.uniform(0.5, 1.5) * 0.01 * 2**attempt)  # noqa: S311  (jitter)
             else:
-                self._deliver(facts)
+                for effect in tx.effects:
+                    effect()
+                self._deliver(tx.facts)
                 return result
         raise AssertionError("unreachable")
 
@@ -125,7 +132,7 @@ class Transactions:
         actor: Actor,
         read_only: bool,
         progress: _Progress,
-    ) -> tuple[Result, list[Fact]]:
+    ) -> tuple[Result, Transaction]:
         with self.engine.connect() as connection:
             if read_only:
                 connection = connection.execution_options(read_only=True)
@@ -135,7 +142,7 @@ class Transactions:
                 result = work(tx)
                 progress.committing = True
                 begun.commit()
-        return result, tx.facts
+        return result, tx
 
     def _deliver(self, facts: list[Fact]) -> None:
         by_kind: dict[type[Fact], list[Fact]] = defaultdict(list)

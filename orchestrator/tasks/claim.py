@@ -120,7 +120,9 @@ def claim(tx: Transaction, owned: Ownership, lane: Lane, limit: int, lease: time
     taken, behind = head[:limit], head[limit:]
     if taken:
         _take(tx, owned, taken, lease)
-    owned.cursors[lane] = taken[-1].position if taken else cursor
+    reached = taken[-1].position if taken else cursor
+    # Not before the commit: a claim that was rolled back has moved nothing.
+    tx.after_commit(lambda: owned.cursors.__setitem__(lane, reached))
     return Batch(
         tasks=[_claimed(row, owned.partition) for row in taken],
         next_created_at=behind[0].created_at if behind else None,
