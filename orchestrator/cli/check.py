@@ -1,0 +1,88 @@
+"""botswain check: everything that is wrong with the configuration, at once."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from orchestrator.config import Config
+
+CLOCK_SECONDS = 5.0
+
+
+@click.command()
+def check() -> None:
+    """Say everything that is wrong with the configuration, a sentence each; exit status 1 if anything is."""
+    from orchestrator.config import Config
+    from orchestrator.errors import ConfigurationError
+
+    try:
+        config = Config.load()
+    except ConfigurationError as error:
+        found = error.problems
+    else:
+        found = [*database_problems(config), *redis_problems(config)]
+    for problem in found:
+        click.echo(problem)
+    if found:
+        sys.exit(1)
+    click.echo("Nothing is wrong.", err=True)
+
+
+def database_problems(config: Config) -> list[str]:
+    """Whether it answers, has this version's schema, and agrees about the time."""
+    from sqlalchemy import exc, select
+
+    from orchestrator import schema
+    from orchestrator.cli.database import reason, whereabouts
+    from orchestrator.database import database_time
+    from orchestrator.wiring import open_engine
+
+    try:
+        engine = open_engine(config)
+    except ImportError as missing:
+        return [f"DATABASE_URL needs a driver that is not installed: {missing.name}"]
+    try:
+        with engine.connect() as connection:
+            theirs = connection.execute(select(database_time())).scalar_one()
+        problems = clock_problems((datetime.now(UTC) - theirs).total_seconds())
+        if not schema.is_current(engine):
+            problems.append(f"{whereabouts(config)} has not this version's schema: run botswain migrate")
+        return problems
+    except exc.DBAPIError as error:
+        return [f"{whereabouts(config)} {reason(error)}"]
+    finally:
+        engine.dispose()
+
+
+def clock_problems(ahead: float) -> list[str]:
+    """`ahead`: seconds by which this machine's clock is before the database's."""
+    if abs(ahead) <= CLOCK_SECONDS:
+        return []
+    way = "ahead of" if ahead > 0 else "behind"
+    return [f"this machine's clock is {abs(ahead):.0f} s {way} the database's: set it by NTP"]
+
+
+def redis_problems(config: Config) -> list[str]:
+    """Whether it answers, and never throws away what it was given."""
+    from redis import RedisError
+
+    from orchestrator.wiring import open_redis
+
+    redis = open_redis(config)
+    try:
+        redis.ping()
+        policy = dict(redis.config_get("maxmemory-policy")).get("maxmemory-policy")
+    except RedisError as error:
+        if "unknown command" in str(error).lower() or "no permissions" in str(error).lower():
+            return []  # some hosted ones keep their settings to themselves
+        return [f"the Redis of REDIS_URL does not answer: {str(error)[:200]}"]
+    finally:
+        redis.close()
+    if policy == "noeviction":
+        return []
+    return [f"Redis has maxmemory-policy {policy} and can lose messages without a word: set noeviction"]
