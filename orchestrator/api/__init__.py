@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import json
+
 from apiflask import APIFlask
 
-from orchestrator.api import auth, jobs, problems, processes, robot_protocol, robots
+from orchestrator.api import (
+    access,
+    auth,
+    cluster,
+    jobs,
+    openapi,
+    operations,
+    problems,
+    processes,
+    robot_protocol,
+    robots,
+    tasks,
+)
 from orchestrator.wiring import Parts
 
-NOUNS = (robots, processes, jobs)
+NOUNS = (robots, processes, jobs, tasks, cluster, access, operations)
 
 
 def register(app: APIFlask, parts: Parts) -> None:
     """Add every route of the API, and the layer in front of Flask that answers steady heartbeats."""
     problems.register(app)
+    operations.watch(app, parts)
     auth.register(app, parts)
-    for noun in NOUNS:
-        noun.routes.register(app, parts)
+    known = [operation for noun in NOUNS for operation in noun.routes.register(app, parts)]
+    app.extensions[operations.OPENAPI] = json.dumps(openapi.document(known), ensure_ascii=False).encode()
     robot_protocol.register(app, parts)

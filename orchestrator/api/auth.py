@@ -19,7 +19,7 @@ from flask import Flask, current_app, g, request
 
 from orchestrator.api.robot_fields import Credentials
 from orchestrator.errors import Forbidden, Unauthenticated
-from orchestrator.robots import lifecycle as robots
+from orchestrator.sessions.credentials import authenticate
 from orchestrator.tenancy import DEFAULT_TENANT
 from orchestrator.tokens import lifecycle as tokens
 from orchestrator.tokens.model import Role
@@ -142,7 +142,7 @@ class Callers:
         secret_digest = digest(credentials.secret) if credentials.secret else ""
 
         def find(tx: Transaction) -> Any:
-            return robots.authenticate(tx, digest(credentials.guid))
+            return authenticate(tx, digest(credentials.guid))
 
         robot = self._parts.transactions.run(find, tenant_id=SYSTEM_TENANT, read_only=True)
         if robot is None or not hmac.compare_digest(robot.secret_digest or secret_digest, secret_digest):

@@ -66,7 +66,9 @@ class Call:
             status, answer = self.operation.status, self._settled(once)
         except KeyTaken:
             status, answer = self._run(lambda tx: idempotency.replay(tx, key, minted), read_only=True)
-        body = None if answer is None else json.dumps(answer, ensure_ascii=False).encode()
+        body = (
+            None if answer is None else json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode()
+        )
         return self._response(status, body)
 
     def _settled(self, work: Callable[[Transaction], Result]) -> Result:

@@ -91,7 +91,7 @@ def take(tx: Transaction, key: Key) -> None:
 
 def keep(tx: Transaction, key: Key, status: int, answer: Any, minted: Minted | None) -> None:
     """Store the answer, without its secret."""
-    if minted is not None:
+    if minted is not None and answer.get(minted.name) is not None:
         hidden = {name: value for name, value in answer.items() if name != minted.name}
         answer = {"nonce": minted.nonce, "rest": hidden}
     tx.execute(_of(update(IdempotencyKey), tx, key).values(status_code=status, answer=answer))
@@ -107,7 +107,7 @@ def replay(tx: Transaction, key: Key, minted: Minted | None) -> tuple[int, Any]:
         raise IdempotencyMismatch(
             f"This {HEADER} was used for a request with another path or body; choose a new key."
         )
-    if minted is None:
+    if minted is None or "nonce" not in row.answer:
         return row.status_code, row.answer
     told = row.answer["rest"] | {minted.name: minted.value_of(row.answer["nonce"])}
     return row.status_code, told

@@ -27,9 +27,9 @@ from orchestrator.api.unknown_callers import UnknownCallers
 from orchestrator.jobs import announcements, consume, heartbeat, report
 from orchestrator.jobs.consume import Consumed
 from orchestrator.processes import lifecycle as processes
-from orchestrator.robots import lifecycle as robots
 from orchestrator.robots.model import RobotStatus
 from orchestrator.robots.presence import Presence
+from orchestrator.sessions.credentials import authenticate
 from orchestrator.transaction import SYSTEM, SYSTEM_TENANT, Actor, Transaction
 from orchestrator.wiring import Parts
 
@@ -60,7 +60,7 @@ def _blueprint(parts: Parts, steady: SteadyHeartbeat) -> Blueprint:
         secret_digest = parts.config.digest(credentials.secret) if credentials.secret else ""
 
         def unit(tx: Transaction) -> Result:
-            robot = robots.authenticate(tx, guid_digest, lock=lock)
+            robot = authenticate(tx, guid_digest, lock=lock)
             if robot is None or not hmac.compare_digest(robot.secret_digest or secret_digest, secret_digest):
                 raise UnknownRobot
             tx.tenant_id = robot.tenant_id

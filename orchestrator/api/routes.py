@@ -32,6 +32,9 @@ class Routes:
     def post(self, path: str, policy: Policy, **forms: Any) -> Callable[[Handler], Handler]:
         return self._add("POST", path, policy, forms)
 
+    def put(self, path: str, policy: Policy, **forms: Any) -> Callable[[Handler], Handler]:
+        return self._add("PUT", path, policy, forms)
+
     def patch(self, path: str, policy: Policy, **forms: Any) -> Callable[[Handler], Handler]:
         return self._add("PATCH", path, policy, forms)
 
@@ -72,7 +75,7 @@ class Routes:
 
 
 def _view(operation: Operation, handler: Handler, parts: Parts) -> Callable[..., Response]:
-    reads_json = operation.method in ("POST", "PATCH") and not isinstance(operation.body, Upload)
+    reads_json = operation.method in ("POST", "PUT", "PATCH") and not isinstance(operation.body, Upload)
 
     @allow(operation.policy)
     def view(**arguments: Any) -> Response:

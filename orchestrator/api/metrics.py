@@ -1,0 +1,108 @@
+"""Metrics for Prometheus: requests as this process counts them, and the gauges of the whole installation.
+
+With several API processes, PROMETHEUS_MULTIPROC_DIR names the folder through which they add up.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+
+from flask import Flask, Response, g, request
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+from orchestrator.errors import Unavailable
+from orchestrator.insights.gauges import Gauges, gauges
+from orchestrator.transaction import SYSTEM_TENANT
+from orchestrator.wiring import Parts
+
+FRESH_SECONDS = 5.0
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
+
+
+class Metrics:
+    def __init__(self, parts: Parts) -> None:
+        self._registry = CollectorRegistry()
+        self._installation = Installation(parts)
+        self._registry.register(self._installation)
+        names = ("method", "route", "status")
+        self._requests = Counter("botswain_requests", "Requests answered", names, registry=self._registry)
+        self._seconds = Histogram(
+            "botswain_request_seconds",
+            "Time until the answer, waiting for a job included",
+            ("method", "route"),
+            buckets=SECONDS,
+            registry=self._registry,
+        )
+
+    def watch(self, app: Flask) -> None:
+        """Count every request that reaches Flask."""
+
+        @app.before_request
+        def begin() -> None:
+            g.begun = time.perf_counter()
+
+        @app.after_request
+        def end(response: Response) -> Response:
+            route = (request.endpoint or "none").rpartition(".")[2]
+            self._requests.labels(request.method, route, response.status_code).inc()
+            if "begun" in g:
+                self._seconds.labels(request.method, route).observe(time.perf_counter() - g.begun)
+            return response
+
+    def text(self) -> bytes:
+        if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+            return generate_latest(self._registry)
+        together = CollectorRegistry()
+        MultiProcessCollector(together)  # type: ignore[no-untyped-call]
+        together.register(self._installation)
+        return generate_latest(together)
+
+
+class Installation(Collector):
+    """What SQL says, at most each few seconds, however often it is asked."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._transactions = parts.transactions
+        self._lock = threading.Lock()
+        self._read_at = float("-inf")
+        self._gauges: Gauges | None = None
+
+    def describe(self) -> list[Metric]:
+        return []  # else registering would already read the database
+
+    def collect(self) -> Iterator[Metric]:
+        now = self._read()
+        yield GaugeMetricFamily("botswain_database_up", "Whether the database answers", now is not None)
+        if now is None:
+            return
+        yield _family("botswain_jobs", "Jobs by state", "state", now.jobs)
+        yield _family("botswain_tasks", "Tasks by state", "state", now.tasks)
+        yield _family("botswain_robots", "Robots by their word for themselves", "state", now.robots)
+        yield _family("botswain_nodes_up", "Nodes that live, by kind", "kind", now.nodes)
+        yield GaugeMetricFamily("botswain_backlog", "Tasks that wait in line", now.tasks["queued"])
+        yield GaugeMetricFamily(
+            "botswain_oldest_waiting_seconds", "Age of the oldest task in line", now.oldest_waiting_seconds
+        )
+
+    def _read(self) -> Gauges | None:
+        with self._lock:
+            if time.monotonic() - self._read_at > FRESH_SECONDS:
+                try:
+                    self._gauges = self._transactions.run(gauges, tenant_id=SYSTEM_TENANT, read_only=True)
+                except Unavailable:
+                    self._gauges = None
+                self._read_at = time.monotonic()
+            return self._gauges
+
+
+def _family(name: str, text: str, label: str, values: dict[str, int]) -> Metric:
+    family = GaugeMetricFamily(name, text, labels=[label])
+    for key, value in values.items():
+        family.add_metric([key], value)
+    return family

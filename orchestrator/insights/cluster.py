@@ -1,0 +1,221 @@
+"""What people see of the cluster: its schedulers and who is master, worker nodes, and their sessions."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+
+from orchestrator.cluster.lifecycle import SCHEDULER, WORKER, owner_of
+from orchestrator.cluster.model import Lease, Node
+from orchestrator.insights.jobs import names
+from orchestrator.insights.paging import Page, page
+from orchestrator.robots.model import Robot
+from orchestrator.sessions.model import Session
+from orchestrator.tasks.model import Partition, Task, TaskStatus
+from orchestrator.tasks.recovery import backlog
+from orchestrator.transaction import Transaction
+
+MASTER = "master"
+BATCH_SHOWN = 1000
+
+
+@dataclass(frozen=True)
+class Master:
+    """`term` grows with each change of master."""
+
+    node: str
+    term: int
+    until: datetime
+
+
+@dataclass(frozen=True)
+class SchedulerView:
+    """`state` is up, draining or lost; `batch` holds the ids of the tasks that it has claimed."""
+
+    name: str
+    cluster_id: int
+    host: str
+    pid: int
+    state: str
+    is_master: bool
+    partitions: list[int]
+    batch: list[str]
+    working_path: str
+    started_at: datetime
+    last_seen: datetime
+
+
+@dataclass(frozen=True)
+class ClusterView:
+    """`size` is what the schedulers are configured for, `backlog` how many tasks wait in line."""
+
+    size: int
+    backlog: int
+    master: Master | None
+    nodes: list[SchedulerView]
+
+
+@dataclass(frozen=True)
+class NodeView:
+    """A worker node: what it can do and has free is its own word, in `capabilities`."""
+
+    name: str
+    host: str
+    pid: int
+    state: str
+    capabilities: Any
+    started_at: datetime
+    last_seen: datetime
+
+
+@dataclass(frozen=True)
+class SessionView:
+    """An account logged in on a machine, in which a robot runs; `reason` says why it ended."""
+
+    id: str
+    robot: str | None
+    state: str
+    outcome: str
+    node: str
+    machine: str
+    account: str
+    backend: str
+    reason: str
+    asked_at: datetime
+    opened_at: datetime | None
+    last_seen: datetime | None
+    closed_at: datetime | None
+
+
+def cluster(tx: Transaction, configured_size: int) -> ClusterView:
+    rows = tx.execute(_nodes(SCHEDULER).order_by(Node.cluster_id, Node.name)).all()
+    living = [row.cluster_size for row in rows if row.lease_until > tx.now]
+    master = _master(tx)
+    partitions, batches = _partitions(tx), _batches(tx)
+    nodes = []
+    for row in rows:
+        owner = owner_of(row.name, row.incarnation)
+        is_master = master is not None and master.holder == owner
+        nodes.append(_scheduler(tx, row, is_master, partitions[owner], batches[owner]))
+    return ClusterView(
+        size=max(living, default=configured_size),
+        backlog=backlog(tx),
+        master=None
+        if master is None
+        else Master(master.holder.partition("#")[0], master.epoch, master.lease_until),
+        nodes=nodes,
+    )
+
+
+def _nodes(kind: str) -> Any:
+    return select(*Node.__table__.columns).where(Node.kind == kind)
+
+
+def _master(tx: Transaction) -> Any | None:
+    query = select(Lease.holder, Lease.epoch, Lease.lease_until).where(
+        Lease.name == MASTER, Lease.holder != "", Lease.lease_until > tx.now
+    )
+    return tx.execute(query).one_or_none()
+
+
+def _partitions(tx: Transaction) -> defaultdict[str, list[int]]:
+    owned: defaultdict[str, list[int]] = defaultdict(list)
+    query = select(Partition.id, Partition.owner).where(Partition.owner != "", Partition.lease_until > tx.now)
+    for row in tx.execute(query.order_by(Partition.id)):
+        owned[row.owner].append(row.id)
+    return owned
+
+
+def _batches(tx: Transaction) -> defaultdict[str, list[str]]:
+    """Claimed tasks of this tenant by who holds them: another's ids are nobody else's business."""
+    held: defaultdict[str, list[str]] = defaultdict(list)
+    query = (
+        select(Task.guid, Task.owner)
+        .where(Task.tenant_id == tx.tenant_id, Task.status == TaskStatus.CLAIMED.value)
+        .order_by(Task.id)
+        .limit(BATCH_SHOWN)
+    )
+    for row in tx.execute(query):
+        held[row.owner].append(row.guid)
+    return held
+
+
+def _state(tx: Transaction, row: Any) -> str:
+    if row.lease_until <= tx.now:
+        return "lost"
+    return "draining" if row.is_draining else "up"
+
+
+def _scheduler(
+    tx: Transaction, row: Any, is_master: bool, partitions: list[int], batch: list[str]
+) -> SchedulerView:
+    return SchedulerView(
+        name=row.name,
+        cluster_id=row.cluster_id,
+        host=row.host,
+        pid=row.pid,
+        state=_state(tx, row),
+        is_master=is_master,
+        partitions=partitions,
+        batch=batch,
+        working_path=row.working_path,
+        started_at=row.started_at,
+        last_seen=row.last_seen,
+    )
+
+
+def worker_nodes(tx: Transaction, limit: int, cursor: str | None) -> Page[NodeView]:
+    def render(rows: Sequence[Any]) -> list[NodeView]:
+        return [
+            NodeView(
+                name=row.name,
+                host=row.host,
+                pid=row.pid,
+                state=_state(tx, row),
+                capabilities=row.capabilities,
+                started_at=row.started_at,
+                last_seen=row.last_seen,
+            )
+            for row in rows
+        ]
+
+    return page(tx, _nodes(WORKER), Node.id, limit, cursor, render)
+
+
+def sessions(
+    tx: Transaction, state: str | None, node: str | None, limit: int, cursor: str | None
+) -> Page[SessionView]:
+    query = select(*Session.__table__.columns).where(Session.tenant_id == tx.tenant_id)
+    if state is not None:
+        query = query.where(Session.state == state)
+    if node is not None:
+        query = query.where(Session.node == node)
+
+    def render(rows: Sequence[Any]) -> list[SessionView]:
+        robots = names(tx, Robot, (row.robot_id for row in rows))
+        return [_session(row, robots.get(row.robot_id)) for row in rows]
+
+    return page(tx, query, Session.id, limit, cursor, render)
+
+
+def _session(row: Any, robot: str | None) -> SessionView:
+    return SessionView(
+        id=row.public_id,
+        robot=robot,
+        state=row.state,
+        outcome=row.outcome,
+        node=row.node,
+        machine=row.machine,
+        account=row.account,
+        backend=row.backend,
+        reason=row.reason,
+        asked_at=row.asked_at,
+        opened_at=row.opened_at,
+        last_seen=row.last_seen,
+        closed_at=row.closed_at,
+    )

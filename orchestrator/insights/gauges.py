@@ -1,0 +1,59 @@
+"""How much there is of everything, of all tenants: what a monitoring system asks for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import func, select
+
+from orchestrator.cluster.model import Node
+from orchestrator.insights.robots import STATE_NAMES as ROBOT_STATES
+from orchestrator.insights.tasks import STATES as TASK_STATES
+from orchestrator.jobs.model import Job
+from orchestrator.jobs.states import STATE_NAMES as JOB_STATES
+from orchestrator.robots.model import Robot, RobotStatus
+from orchestrator.tasks.model import Task, TaskStatus
+from orchestrator.transaction import Transaction
+
+
+@dataclass(frozen=True)
+class Gauges:
+    """Counts by name of state (nodes: by kind), and the age in seconds of the oldest task in line."""
+
+    jobs: dict[str, int]
+    tasks: dict[str, int]
+    robots: dict[str, int]
+    nodes: dict[str, int]
+    oldest_waiting_seconds: float
+
+
+def gauges(tx: Transaction) -> Gauges:
+    jobs = {name.lower(): 0 for name in JOB_STATES.values()}
+    for status, count in _counts(tx, Job.status):
+        jobs[JOB_STATES[status].lower()] += count
+    tasks = dict.fromkeys(TASK_STATES.values(), 0)
+    for status, count in _counts(tx, Task.status):
+        tasks[TASK_STATES[TaskStatus(status)]] += count
+    robots = {name.lower(): 0 for name in ROBOT_STATES.values()}
+    for status, count in _counts(tx, Robot.status, Robot.deleted_at.is_(None)):
+        robots[ROBOT_STATES[RobotStatus(status)].lower()] += count
+    nodes = {"scheduler": 0, "worker": 0} | dict(_counts(tx, Node.kind, Node.lease_until > tx.now))
+    return Gauges(jobs, tasks, robots, nodes, _oldest_waiting(tx))
+
+
+def _counts(tx: Transaction, column: Any, *conditions: Any) -> list[tuple[Any, int]]:
+    query = select(column, func.count()).where(*conditions).group_by(column)
+    return [(row[0], row[1]) for row in tx.execute(query)]
+
+
+def _oldest_waiting(tx: Transaction) -> float:
+    # Tasks in line have no lease: so the index on (status, lease_until) holds them in order of their ids.
+    query = (
+        select(Task.created_at)
+        .where(Task.status == TaskStatus.QUEUED.value, Task.lease_until.is_(None))
+        .order_by(Task.id)
+        .limit(1)
+    )
+    oldest = tx.execute(query).scalar()
+    return max(0.0, (tx.now - oldest).total_seconds()) if oldest is not None else 0.0

@@ -1,0 +1,62 @@
+"""What people see of worker nodes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+
+from orchestrator.cluster.lifecycle import WORKER
+from orchestrator.cluster.model import Node
+from orchestrator.errors import NotFound
+from orchestrator.insights.paging import Page, page
+from orchestrator.transaction import Transaction
+
+
+@dataclass(frozen=True)
+class NodeView:
+    """`state` is `up`, `draining` or `lost`: it fell silent, and may come back under its name."""
+
+    name: str
+    state: str
+    host: str
+    pid: int
+    working_path: str
+    activities: list[str]
+    backends: list[str]
+    slots: int
+    free_slots: int
+    started_at: datetime
+    last_seen: datetime
+
+
+def listed(tx: Transaction, limit: int, cursor: str | None) -> Page[NodeView]:
+    query = select(*Node.__table__.columns).where(Node.kind == WORKER)
+    return page(tx, query, Node.id, limit, cursor, lambda rows: [_view(tx, row) for row in rows])
+
+
+def named(tx: Transaction, name: str) -> NodeView:
+    query = select(*Node.__table__.columns).where(Node.kind == WORKER, Node.name == name)
+    row = tx.execute(query).one_or_none()
+    if row is None:
+        raise NotFound(f"There is no worker node {name!r}.")
+    return _view(tx, row)
+
+
+def _view(tx: Transaction, row: Any) -> NodeView:
+    able = row.capabilities or {}
+    return NodeView(
+        name=row.name,
+        state="lost" if row.lease_until <= tx.now else "draining" if row.is_draining else "up",
+        host=row.host,
+        pid=row.pid,
+        working_path=row.working_path,
+        activities=able.get("activities", []),
+        backends=able.get("backends", []),
+        slots=able.get("slots", 0),
+        free_slots=able.get("free_slots", 0),
+        started_at=row.started_at,
+        last_seen=row.last_seen,
+    )
