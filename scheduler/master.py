@@ -57,6 +57,13 @@ class Master(threading.Thread):
         self._term: Term | None = None
         self._trusted_until = float("-inf")
         self._due = dict.fromkeys(DUTIES, 0.0)
+        self._listening_until = self._time_for_two_beats()
+
+    def _time_for_two_beats(self) -> float:
+        """Until when robots may not be called silent: the cluster may have been down, and they only now
+        find that it answers again. Runs that lived through an outage must not be ended by its end."""
+        config = self._parts.config
+        return time.monotonic() + min(2 * config.heartbeat_seconds, config.run_lease_seconds)
 
     def run(self) -> None:
         while not self._stop_asked.is_set():
@@ -64,6 +71,7 @@ class Master(threading.Thread):
                 self.tick()
             except errors.Unavailable:
                 self._step_down()
+                self._listening_until = self._time_for_two_beats()
             except Exception:
                 log.exception("master_failed", node=self._membership.me.name)
                 self._step_down()
@@ -80,6 +88,8 @@ class Master(threading.Thread):
         for duty in DUTIES:
             if self._stop_asked.is_set() or time.monotonic() >= self._trusted_until:
                 return
+            if duty.judges_silence and time.monotonic() < self._listening_until:
+                continue
             if time.monotonic() >= self._due[duty]:
                 self._do(duty, term)
 

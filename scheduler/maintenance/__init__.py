@@ -16,17 +16,21 @@ Counts = dict[str, int]
 
 @dataclass(frozen=True)
 class Duty:
-    """`run` is called each `every` seconds in the master's term, and returns counts of what it changed."""
+    """`run` is called each `every` seconds in the master's term, and returns counts of what it changed.
+
+    `judges_silence`: not while robots may have been unable to speak, after a start or an outage.
+    """
 
     name: str
     every: float
     run: Callable[[Term], Counts]
+    judges_silence: bool = False
 
 
 # In this order: a run is not called lost before the beats that renewed it have been carried to SQL.
 DUTIES = (
     Duty("carry_beats", 2.0, beats.run),
-    Duty("end_lost_runs", 1.0, lost_runs.run),
+    Duty("end_lost_runs", 1.0, lost_runs.run, judges_silence=True),
     Duty("end_overdue_runs", 1.0, time_limits.run),
     Duty("mark_lines", 2.0, lines.run),
     Duty("repeat_orders", 2.0, orders.run),
