@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import BigInteger, Index, String
+from sqlalchemy import JSON, BigInteger, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from orchestrator.database import Base, BigId, Name, UtcDateTime
@@ -25,6 +26,8 @@ class Node(Base):
     host: Mapped[str] = mapped_column(String(255))
     pid: Mapped[int]
     working_path: Mapped[str] = mapped_column(String(1000))
+    # What a worker node can do and has free: {"activities", "backends", "slots", "free_slots", "sessions"}.
+    capabilities: Mapped[Any | None] = mapped_column(JSON(none_as_null=True))
     is_draining: Mapped[bool]
     started_at: Mapped[datetime] = mapped_column(UtcDateTime)
     last_seen: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -163,6 +163,7 @@ def upgrade() -> None:
         sa.Column("host", sa.String(length=255), nullable=False),
         sa.Column("pid", sa.Integer(), nullable=False),
         sa.Column("working_path", sa.String(length=1000), nullable=False),
+        sa.Column("capabilities", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("is_draining", sa.Boolean(), nullable=False),
         sa.Column("started_at", UtcDateTime(), nullable=False),
         sa.Column("last_seen", UtcDateTime(), nullable=False),
@@ -366,7 +367,9 @@ def upgrade() -> None:
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("public_id", sa.String(length=36), nullable=False),
         sa.Column("robot_id", sa.BigInteger(), nullable=False),
+        sa.Column("guid_digest", sa.String(length=64), nullable=True),
         sa.Column("state", sa.String(length=20), nullable=False),
+        sa.Column("outcome", sa.String(length=20), nullable=False),
         sa.Column(
             "node",
             sa.String(length=120).with_variant(mysql.VARCHAR(collation="utf8mb4_bin", length=120), "mysql"),
@@ -382,9 +385,11 @@ def upgrade() -> None:
         sa.Column("last_seen", UtcDateTime(), nullable=True),
         sa.Column("closed_at", UtcDateTime(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_sessions")),
+        sa.UniqueConstraint("guid_digest", name=op.f("uq_sessions_guid_digest")),
         sa.UniqueConstraint("public_id", name=op.f("uq_sessions_public_id")),
     )
     op.create_index("ix_sessions_robot_id_state", "sessions", ["robot_id", "state"], unique=False)
+    op.create_index("ix_sessions_state_node", "sessions", ["state", "node"], unique=False)
     op.create_index("ix_sessions_tenant_id", "sessions", ["tenant_id", "id"], unique=False)
 
     op.create_table(
@@ -456,6 +461,12 @@ def _seed() -> None:
     op.bulk_insert(partitions, [{"id": n, "owner": "", "epoch": 0, "next_seq": 1} for n in range(64)])
     tenants = sa.table("tenants", sa.column("id"), sa.column("name"), sa.column("created_at", UtcDateTime))
     op.bulk_insert(tenants, [{"id": 1, "name": "default", "created_at": datetime.now(UTC)}])
+    leases = sa.table(
+        "leases",
+        *(sa.column(name) for name in ("name", "holder", "epoch")),
+        sa.column("lease_until", UtcDateTime),
+    )
+    op.bulk_insert(leases, [{"name": "master", "holder": "", "epoch": 0, "lease_until": datetime.now(UTC)}])
 
 
 def downgrade() -> None:
@@ -468,6 +479,7 @@ def downgrade() -> None:
 
     op.drop_table("tasks")
     op.drop_index("ix_sessions_tenant_id", "sessions")
+    op.drop_index("ix_sessions_state_node", "sessions")
     op.drop_index("ix_sessions_robot_id_state", "sessions")
 
     op.drop_table("sessions")
