@@ -5,47 +5,19 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 import structlog
 
 from orchestrator import errors
 from orchestrator.cluster import lifecycle as cluster
-from orchestrator.transaction import Transaction
 from orchestrator.wiring import Parts
 from scheduler.maintenance import DUTIES, Duty
 from scheduler.membership import Membership
+from scheduler.term import MASTER, Term, TermOver
 
 log = structlog.get_logger(__name__)
 
-MASTER = "master"
 GRACE_SECONDS = 5.0  # how long the others leave a free term to a designated master
-
-
-class TermOver(Exception):  # noqa: N818
-    """Another scheduler is master now."""
-
-
-@dataclass
-class Term:
-    """A leased period of mastership. Every transaction of a duty locks the lease's row and checks `epoch`,
-    so that a master that was paused past its term changes nothing afterwards."""
-
-    membership: Membership
-    parts: Parts
-    epoch: int
-
-    def run(self, work: Callable[[Transaction], Any]) -> Any:
-        """`work` in a transaction that counts only if the term still stands. Raises `TermOver`."""
-
-        def fenced(tx: Transaction) -> Any:
-            if not cluster.lock_lease(tx, MASTER, self.membership.me.owner, self.epoch):
-                raise TermOver
-            return work(tx)
-
-        return self.membership.run(fenced)
 
 
 class Master(threading.Thread):

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from scheduler.maintenance import beats, expired_keys, lines, lost_runs, orders, sessions, time_limits
-
-if TYPE_CHECKING:
-    from scheduler.master import Term
+from scheduler.term import Term
 
 Counts = dict[str, int]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from redis import RedisError
 from sqlalchemy import bindparam, select, update
@@ -14,9 +13,7 @@ from orchestrator.jobs.states import LIVE
 from orchestrator.robots.model import Robot, RobotStatus
 from orchestrator.robots.presence import Seen
 from orchestrator.transaction import Transaction
-
-if TYPE_CHECKING:
-    from scheduler.master import Term
+from scheduler.term import Term
 
 _SEEN = (
     update(Robot)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, select
 
 from orchestrator.tasks.model import IdempotencyKey
 from orchestrator.transaction import Transaction
-
-if TYPE_CHECKING:
-    from scheduler.master import Term
+from scheduler.term import Term
 
 KEPT = timedelta(hours=24)
 BATCH = 500

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from redis import RedisError
 
 from orchestrator.jobs import recovery
-
-if TYPE_CHECKING:
-    from scheduler.master import Term
+from scheduler.term import Term
 
 
 def run(term: Term) -> dict[str, int]:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from redis import RedisError
 
 from orchestrator.jobs import recovery
 from orchestrator.jobs.states import Status
 from orchestrator.transaction import Transaction
-
-if TYPE_CHECKING:
-    from scheduler.master import Term
+from scheduler.term import Term
 
 
 def run(term: Term) -> dict[str, int]:
-    return term.run(lambda tx: _end(tx, term))  # type: ignore[no-any-return]
+    return term.run(lambda tx: _end(tx, term))
 
 
 def _end(tx: Transaction, term: Term) -> dict[str, int]:

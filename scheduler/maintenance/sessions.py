@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from orchestrator.sessions import lifecycle as sessions
 from orchestrator.sessions.waiting import ask_for_waiting_jobs
-
-if TYPE_CHECKING:
-    from scheduler.master import Term
+from scheduler.term import Term
 
 
 def run(term: Term) -> dict[str, int]:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from orchestrator.jobs import recovery
 from orchestrator.transaction import Transaction
-
-if TYPE_CHECKING:
-    from scheduler.master import Term
+from scheduler.term import Term
 
 
 def run(term: Term) -> dict[str, int]:
@@ -23,4 +20,4 @@ def run(term: Term) -> dict[str, int]:
         ]
         return {"timed_out": sum(moved)} if any(moved) else {}
 
-    return term.run(end)  # type: ignore[no-any-return]
+    return term.run(end)
