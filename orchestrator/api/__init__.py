@@ -19,6 +19,7 @@ from orchestrator.api import (
     robots,
     tasks,
 )
+from orchestrator.api.whole_body import WholeBody
 from orchestrator.wiring import Parts
 
 NOUNS = (robots, processes, jobs, tasks, cluster, access, operations)
@@ -32,3 +33,4 @@ def register(app: APIFlask, parts: Parts) -> None:
     known = [operation for noun in NOUNS for operation in noun.routes.register(app, parts)]
     app.extensions[operations.OPENAPI] = json.dumps(openapi.document(known), ensure_ascii=False).encode()
     robot_protocol.register(app, parts)
+    app.wsgi_app = WholeBody(app.wsgi_app, parts.config.max_body_bytes)  # type: ignore[method-assign]
