@@ -1,0 +1,143 @@
+"""Every operation of the OpenAPI document, called with what its schema allows and with what it forbids.
+
+No answer may be a mistake of the server, or one that the document does not have. Each role, and a robot,
+makes the calls. SCHEMATHESIS_EXAMPLES sets how many for each operation.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import random
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+import schemathesis
+from apiflask import APIFlask
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis.errors import Unsatisfiable
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from orchestrator import schema as database_schema
+from orchestrator.app import EXTENSION, create_app
+from orchestrator.config import Config
+
+EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "6"))
+ADMIN = "Bearer the-admin-token-of-the-tests"
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+
+
+class Server:
+    """An application that holds a bit of everything, and how each kind of caller authenticates."""
+
+    def __init__(self, app: APIFlask) -> None:
+        self.app = app
+        self.client = app.test_client()
+        self.random = random.Random(4500)
+        self.known: dict[str, list[Any]] = {"node": ["1"], "number": [1], "token": [1]}
+        self._fill()
+
+    def call(self, method: str, path: str, **content: Any) -> Any:
+        answer = self.client.open(path, method=method, headers={"Authorization": ADMIN}, **content)
+        assert answer.status_code < 300, answer.text
+        return answer.json
+
+    def _fill(self) -> None:
+        self.call("POST", "/api/v1/processes", json={"name": "invoices"})
+        script = {"package": (BytesIO(b"print(1)\n"), "main.py")}
+        self.call("POST", "/api/v1/processes/invoices/versions", data=script)
+        robot = self.call("POST", "/api/v1/robots", json={"name": "r1", "group": "g"})
+        other = self.call("POST", "/api/v1/robots", json={"name": "r2"})
+        jobs = [{"process": "invoices", "robot": "r1", "priority": n} for n in range(9)]
+        made = self.call("POST", "/api/v1/jobs", json=jobs)["items"]
+        tasks = [
+            self.call("POST", "/api/v1/tasks", json={"activity": "botswain.echo"})["id"] for _ in range(4)
+        ]
+        self.known |= {
+            "process": ["invoices"],
+            "robot": ["r1", other["id"]],
+            "job": [job["guid"] for job in made],
+            "task": tasks,
+        }
+        roles = ("viewer", "node")
+        tokens = {role: self.call("POST", "/api/v1/tokens", json={"role": role})["token"] for role in roles}
+        self.callers = {role: f"Bearer {token}" for role, token in tokens.items()}
+        self.callers |= {
+            "admin": ADMIN,
+            "robot": f"Basic {base64.b64encode(robot['guid'].encode()).decode()}",
+        }
+
+    def make_real(self, case: Any) -> None:
+        """Let half of the names be of things that exist; what is invented is mostly not found."""
+        for name, values in self.known.items():
+            if name in (case.path_parameters or {}) and self.random.random() < 0.6:
+                case.path_parameters[name] = self.random.choice(values)
+        for body in case.body if isinstance(case.body, list) else [case.body]:
+            if isinstance(body, dict) and "process" in body and self.random.random() < 0.8:
+                body |= {"process": "invoices", "version": None, "robot": None}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, worker_redis_url: str) -> Iterator[Server]:
+    folder: Path = tmp_path_factory.mktemp("schemathesis")
+    settings = {
+        "DATABASE_URL": f"sqlite:///{folder}/botswain.sqlite3",
+        "REDIS_URL": worker_redis_url,
+        "BOTSWAIN_SECRET_KEY": "0123456789abcdef" * 4,
+        "BOTSWAIN_ADMIN_TOKEN": ADMIN.removeprefix("Bearer "),
+    }
+    app = create_app(Config.load(settings))
+    parts = app.extensions[EXTENSION]
+    database_schema.migrate(parts.transactions.engine)
+    yield Server(app)
+    parts.transactions.engine.dispose()
+    parts.redis.close()
+
+
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize(
+    "mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["what fits", "what does not fit"]
+)
+def test_no_answer_is_a_mistake_or_a_surprise(server: Server, mode: GenerationMode) -> None:
+    document = schemathesis.openapi.from_wsgi("/openapi.json", server.app)
+    called = 0
+    for result in document.get_all_operations():
+        operation = result.ok()
+
+        @seed(4500)
+        @settings(
+            max_examples=EXAMPLES,
+            deadline=None,
+            database=None,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(case=operation.as_strategy(generation_mode=mode))
+        def call(case: Any) -> None:
+            nonlocal called
+            server.make_real(case)
+            for authorization in server.callers.values():  # making a case costs more than sending it
+                case.call_and_validate(headers={"Authorization": authorization}, checks=CHECKS)
+                called += 1
+
+        try:
+            call()
+        except Unsatisfiable:
+            assert mode is GenerationMode.NEGATIVE  # an operation that takes nothing cannot be called wrongly
+    assert called > EXAMPLES * len(server.callers)
