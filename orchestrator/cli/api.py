@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
@@ -35,7 +39,8 @@ def api(grace: int) -> None:
     refuse_busy(config.host, config.port)
     logs.configure()
     raise_file_limit()
-    serve(config, grace)
+    with metrics_folder():
+        serve(config, grace)
 
 
 def serve(config: Any, grace: int) -> None:
@@ -83,6 +88,21 @@ def load() -> Any:
     for name in _SECRETS:  # granian puts the environment into each request's
         os.environ.pop(name, None)
     return application
+
+
+@contextmanager
+def metrics_folder() -> Iterator[None]:
+    """Where the processes add their counts up: PROMETHEUS_MULTIPROC_DIR, emptied, or a folder for now."""
+    given = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    if given:
+        Path(given).mkdir(parents=True, exist_ok=True)
+        for counts in Path(given).glob("*.db"):
+            counts.unlink(missing_ok=True)
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="botswain-metrics-") as folder:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+        yield
 
 
 def raise_file_limit() -> None:

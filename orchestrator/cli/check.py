@@ -38,14 +38,14 @@ def database_problems(config: Config) -> list[str]:
     from sqlalchemy import exc, select
 
     from orchestrator import schema
-    from orchestrator.cli.database import reason, whereabouts
+    from orchestrator.cli.database import engine_of, reason, whereabouts
+    from orchestrator.cli.refusal import Refusal
     from orchestrator.database import database_time
-    from orchestrator.wiring import open_engine
 
     try:
-        engine = open_engine(config)
-    except ImportError as missing:
-        return [f"DATABASE_URL needs a driver that is not installed: {missing.name}"]
+        engine = engine_of(config)
+    except Refusal as missing:
+        return [missing.message]
     try:
         with engine.connect() as connection:
             theirs = connection.execute(select(database_time())).scalar_one()

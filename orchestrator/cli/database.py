@@ -5,28 +5,33 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import Engine, exc
+from sqlalchemy import Engine, create_engine, exc
 
 from orchestrator.cli.refusal import Refusal
 from orchestrator.config import Config
-from orchestrator.database import is_unavailable
-from orchestrator.wiring import open_engine
+from orchestrator.database import engine_options, is_unavailable, prepare
 
 
 @contextmanager
 def open_database() -> Iterator[tuple[Config, Engine]]:
     """The configuration and its engine. Raises `ConfigurationError`, or `Refusal` naming the database."""
     config = Config.load()
-    try:
-        engine = open_engine(config)
-    except ImportError as missing:
-        raise Refusal(f"DATABASE_URL needs a driver that is not installed: {missing.name}") from None
+    engine = engine_of(config)
     try:
         yield config, engine
     except exc.DBAPIError as error:
         raise Refusal(f"{whereabouts(config)}: {reason(error)}") from None
     finally:
         engine.dispose()
+
+
+def engine_of(config: Config) -> Engine:
+    """As `wiring.open_engine`, without importing Celery and Redis. Raises `Refusal` without a driver."""
+    url = config.database_url
+    try:
+        return prepare(create_engine(url, **engine_options(url, config.db_pool_size)))
+    except ImportError as missing:
+        raise Refusal(f"DATABASE_URL needs a driver that is not installed: {missing.name}") from None
 
 
 def whereabouts(config: Config) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.cli import sqlite_schema
 from orchestrator.cli.data_folder import DataFolder
 from orchestrator.cli.embedded_redis import EmbeddedRedis
 from orchestrator.cli.local_api import LocalApi
@@ -20,7 +21,7 @@ START_SECONDS = 60.0
 FLOWER_PORT = 5555
 # Who ends when, and the seconds for it: together under ten. Whoever needs the API and Redis goes first.
 ENDING = (
-    (("robot-", "worker-", "scheduler-", "flower", "migrate", "token"), 5.0),
+    (("robot-", "worker-", "scheduler-", "flower"), 5.0),
     (("api",), 2.5),
     (("redis",), 1.5),
 )
@@ -62,7 +63,8 @@ class EmbeddedCluster:
         if self._redis is not None:
             supervisor.start(self._redis.part())
             supervisor.wait_until(self._redis.answers, START_SECONDS, "redis")
-        self._run("migrate", "migrate")
+        if not sqlite_schema.is_current(settings.database.get("DATABASE_URL", "")):
+            self._migrate()
         supervisor.start(settings.api())
         for number in range(1, size.schedulers + 1):
             supervisor.start(settings.scheduler(number, size.schedulers))
@@ -74,7 +76,7 @@ class EmbeddedCluster:
         """What the API need not wait for: worker nodes, robots, Flower."""
         size, settings, supervisor = self._size, self.settings, self._supervisor
         names = [f"robot-{number}" for number in range(1, size.robots + 1)]
-        for name, guid in guids_of(names, self._folder, self.api.make_robot, self._say).items():
+        for name, guid in guids_of(names, self._folder, self.api, self._say).items():
             supervisor.start(settings.robot(name, guid))
         node_token = self._node_token() if size.workers else ""
         for number in range(1, size.workers + 1):
@@ -90,15 +92,14 @@ class EmbeddedCluster:
         kept = self._folder.read_secret("node-token")
         if kept and self.api.accepts(kept):
             return kept
-        into = str(self._folder.secrets / "node-token")
-        self._run("token", "token", "create", "--role", "node", "--name", "embedded", "--into", into)
-        return self._folder.read_secret("node-token")
+        made = self.api.make_token("embedded", "node")
+        self._folder.keep_secret("node-token", made)
+        return made
 
-    def _run(self, name: str, *command: str) -> None:
-        part = Part(name, (*BOTSWAIN, *command), self.settings.server_environment())
+    def _migrate(self) -> None:
+        part = Part("migrate", (*BOTSWAIN, "migrate"), self.settings.server_environment())
         if self._supervisor.run_once(part, START_SECONDS) != 0:
-            said = self._folder.last_lines(name)
-            raise Refusal("\n".join([f"botswain {command[0]} failed:", *said]))
+            raise Refusal("\n".join(["botswain migrate failed:", *self._folder.last_lines("migrate")]))
 
 
 def database_settings(folder: Path) -> dict[str, str]:

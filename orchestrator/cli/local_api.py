@@ -51,13 +51,19 @@ class LocalApi:
         """Whether the token is known: what it may not do is answered otherwise than what nobody may."""
         return self.call("GET", "/api/v1/cluster", token=token)[0] != 401
 
-    def make_robot(self, name: str) -> str:
-        """Make a robot with this name and return its GUID, or nothing when the name is taken."""
-        status, answer = self.call("GET", f"/api/v1/robots/{quote(name, safe='')}")
-        if status == 200:
-            return ""
-        status, answer = self.call("POST", "/api/v1/robots", {"name": name})
-        if status not in (200, 201) or not isinstance(answer, dict) or not answer.get("guid"):
+    def make_token(self, name: str, role: str) -> str:
+        """A new API token."""
+        return str(self._make("/api/v1/tokens", {"name": name, "role": role})["token"])
+
+    def has_robot(self, name: str) -> bool:
+        return self.call("GET", f"/api/v1/robots/{quote(name, safe='')}")[0] == 200
+
+    def make_robot(self, name: str, guid: str) -> None:
+        self._make("/api/v1/robots", {"name": name, "guid": guid})
+
+    def _make(self, path: str, body: Any) -> Any:
+        status, answer = self.call("POST", path, body)
+        if status != 201 or not isinstance(answer, dict):
             said = answer.get("detail") if isinstance(answer, dict) else "no answer"
-            raise Refusal(f"{name} could not be made: {said}")
-        return str(answer["guid"])
+            raise Refusal(f"{body['name']} could not be made ({status}): {said}")
+        return answer

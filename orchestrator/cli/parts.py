@@ -89,6 +89,7 @@ class Cluster:
             "BOTSWAIN_ADMIN_TOKEN": self.admin_token,
             "BOTSWAIN_HOST": self.host,
             "BOTSWAIN_PORT": str(self.port),
+            "PROMETHEUS_MULTIPROC_DIR": str(self.folder / "metrics"),
         }
         # What is still parked when all others have ended waits for nobody.
         return Part("api", (*BOTSWAIN, "api", "--grace", "1"), self.server_environment(**own))

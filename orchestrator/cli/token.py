@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from pathlib import Path
 
 import click
 
@@ -18,21 +17,9 @@ def token() -> None:
 @token.command()
 @click.option("--role", type=click.Choice(["admin", "operator", "viewer", "node"]), required=True)
 @click.option("--name", metavar="N", help="whose it is, for the audit [default: the role]")
-@click.option(
-    "--into",
-    metavar="FILE",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="write it there, for this account alone, and print nothing",
-)
-def create(role: str, name: str | None, into: Path | None) -> None:
+def create(role: str, name: str | None) -> None:
     """Create a token and print it, and nothing else, on standard output."""
-    made = accept_new(role, name or role)
-    if into is None:
-        click.echo(made)
-        return
-    from orchestrator.cli.data_folder import write_privately
-
-    write_privately(into, f"{made}\n")
+    click.echo(accept_new(role, name or role))
 
 
 def accept_new(role: str, name: str) -> str:

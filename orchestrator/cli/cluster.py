@@ -1,0 +1,84 @@
+"""botswain cluster: schedulers, their partitions, the master, and the worker nodes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+from rich.text import Text
+
+from orchestrator.cli.client import Client
+from orchestrator.cli.display import age, as_json, console, print_json, state, table
+
+COLOURS = ("cyan", "green", "yellow", "magenta", "blue", "red", "bright_cyan", "bright_green")
+PARTITIONS = 64
+
+
+@click.command()
+@as_json
+def cluster(json_: bool) -> None:
+    """Show the schedulers and who serves which of the 64 partitions, the master, and the worker nodes."""
+    with Client.from_environment() as client:
+        found = client.get("cluster")
+        workers = list(client.items("nodes", limit=500))
+    if json_:
+        print_json({**found, "workers": workers})
+        return
+    screen = console()
+    screen.print(headline(found))
+    screen.print(strip(found["nodes"]))
+    if found["nodes"]:
+        screen.print(_schedulers(found["nodes"]))
+    if workers:
+        screen.print(_workers(workers))
+
+
+def headline(found: dict[str, Any]) -> str:
+    """The cluster in a sentence."""
+    up = sum(node["state"] == "up" for node in found["nodes"])
+    master = f"master is {found['master']['node']}" if found["master"] else "there is no master"
+    return f"{up} of {found['size']} schedulers up, {found['backlog']} tasks in line, {master}"
+
+
+def strip(nodes: list[dict[str, Any]]) -> Text:
+    """The 64 partitions as a row of cells, each with its scheduler's number and colour; a dot has nobody."""
+    owners = {number: node for node in nodes for number in node["partitions"]}
+    cells = Text()
+    for number in range(PARTITIONS):
+        node = owners.get(number)
+        if node is None:
+            cells.append("·", "red")
+        else:
+            cells.append(str(node["cluster_id"] % 10), COLOURS[(node["cluster_id"] - 1) % len(COLOURS)])
+    return cells
+
+
+def _schedulers(nodes: list[dict[str, Any]]) -> Any:
+    shown = table("scheduler", "state", "", "partitions", "at work", "host", "pid", "up for", "seen")
+    for node in nodes:
+        shown.add_row(
+            node["name"],
+            state(node["state"]),
+            "master" if node["is_master"] else "",
+            str(len(node["partitions"])),
+            str(len(node["batch"])),
+            node["host"],
+            str(node["pid"]),
+            age(node["started_at"]),
+            f"{age(node['last_seen'])} ago",
+        )
+    return shown
+
+
+def _workers(nodes: list[dict[str, Any]]) -> Any:
+    shown = table("worker node", "state", "host", "pid", "up for", "seen")
+    for node in nodes:
+        shown.add_row(
+            node["name"],
+            state(node["state"]),
+            node["host"],
+            str(node["pid"]),
+            age(node["started_at"]),
+            f"{age(node['last_seen'])} ago",
+        )
+    return shown

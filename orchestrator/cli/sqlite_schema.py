@@ -1,0 +1,27 @@
+"""Whether a SQLite file has the newest schema: a look of a millisecond saves a second of starting."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+MIGRATIONS = Path(__file__).parents[1] / "migrations" / "versions"
+
+
+def is_current(database_url: str) -> bool:
+    """False also wherever that cannot be known; `botswain migrate` then finds out."""
+    scheme, separator, path = database_url.partition(":///")
+    if not separator or not scheme.startswith("sqlite") or not Path(path).is_file():
+        return False
+    try:
+        with closing(sqlite3.connect(f"{Path(path).as_uri()}?mode=rw", uri=True, timeout=1)) as connection:
+            rows = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+    except sqlite3.Error:
+        return False
+    return rows == [(newest_revision(),)]
+
+
+def newest_revision() -> str:
+    """Migrations are numbered, and each file's name begins with its number."""
+    return max(path.name.partition("_")[0] for path in MIGRATIONS.glob("[0-9]*.py"))
