@@ -42,7 +42,7 @@ def worker(name: str | None, threads: int) -> None:
 
     It needs BOTSWAIN_SERVER, BOTSWAIN_NODE_TOKEN (`botswain token create --role node`) and REDIS_URL.
     """
-    name = name or socket.gethostname().partition(".")[0]
+    name = name or f"worker-{socket.gethostname().partition('.')[0]}"
     if not NODE_NAME.fullmatch(name):
         raise Refusal(f"--name {name!r}: a node's name is made of letters, digits, dots, dashes, underscores")
     os.environ["BOTSWAIN_NODE_NAME"] = name

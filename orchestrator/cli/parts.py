@@ -107,6 +107,8 @@ class Cluster:
             "BOTSWAIN_SERVER": self.address,
             "BOTSWAIN_NODE_TOKEN": node_token,
             "BOTSWAIN_NODE_NAME": f"worker-{number}",
+            "BOTSWAIN_NODE_PATH": str(self.folder / f"worker-{number}"),
+            "BOTSWAIN_SHUTDOWN_SECONDS": "3",
             "REDIS_URL": self.redis_url,
         }
         return Part(f"worker-{number}", (*BOTSWAIN, "worker"), environment(**own))

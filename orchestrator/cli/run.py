@@ -86,20 +86,15 @@ def follow(client: Client, job: dict[str, Any], timeout: float | None) -> dict[s
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
     deadline = None if timeout is None else time.monotonic() + timeout
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-    )
+    text = TextColumn("{task.description}", markup=False)
+    columns = (text, BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     try:
         with Progress(*columns, console=console(err=True), transient=True) as bar:
             task = bar.add_task(job["state"], total=100)
             while job["state"] not in EXITS and (deadline is None or time.monotonic() < deadline):
                 time.sleep(POLL_SECONDS)
                 job = client.get("jobs", job["guid"])
-                where = f"{job['state']} on {job['robot']}" if job["robot"] else job["state"]
-                bar.update(task, completed=job["progress"] or 0, description=where)
+                bar.update(task, completed=job["progress"] or 0, description=_whereabouts(job))
     except KeyboardInterrupt:
         click.echo(f"botswain: no longer followed; job {job['guid']} goes on", err=True)
         sys.exit(NOT_FOLLOWED)
@@ -108,9 +103,12 @@ def follow(client: Client, job: dict[str, Any], timeout: float | None) -> dict[s
 
 def _show_end(job: dict[str, Any]) -> None:
     """The result alone on standard output, so that it can be used; what else there is to say beside it."""
-    where = f" on {job['robot']}" if job["robot"] else ""
-    click.echo(clean(f"{job['state']}{where}"), err=True)
+    click.echo(_whereabouts(job), err=True)
     if job["error"]:
         click.echo(clean(job["error"]), err=True)
     if job["result"] is not None:
         click.echo(clean(plain(job["result"])))
+
+
+def _whereabouts(job: dict[str, Any]) -> str:
+    return clean(f"{job['state']} on {job['robot']}" if job["robot"] else str(job["state"]))
