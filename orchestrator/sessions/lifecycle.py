@@ -36,6 +36,7 @@ class Opening:
 
     id: str
     robot: str
+    robot_id: str
     account: str
 
 
@@ -96,11 +97,11 @@ def begin(tx: Transaction, session_id: int, node: str, guid_digest: str) -> Open
     if tx.execute(begun.values(guid_digest=guid_digest, last_seen=tx.now)).rowcount != 1:
         raise Conflict(f"The session is no longer asked for, or not of the node {node!r}.")
     row = tx.execute(
-        select(Session.public_id, Session.account, Robot.name)
+        select(Session.public_id, Session.account, Robot.name, Robot.public_id.label("robot_id"))
         .join(Robot, Robot.id == Session.robot_id)
         .where(*mine)
     ).one()
-    return Opening(row.public_id, row.name, row.account)
+    return Opening(row.public_id, row.name, row.robot_id, row.account)
 
 
 def opened(tx: Transaction, public_id: str, node: str, place: Place) -> None:
@@ -118,8 +119,11 @@ def opened(tx: Transaction, public_id: str, node: str, place: Place) -> None:
 def closed(tx: Transaction, public_id: str, node: str, outcome: Outcome, reason: str) -> None:
     """The agent has ended, or could not be started. Said again, it changes nothing."""
     session = _of_node(tx, public_id, node)
-    if session.state != SessionState.CLOSED:
-        end(tx, session, outcome, reason)
+    if session.state == SessionState.CLOSED:
+        return
+    if session.state == SessionState.CLOSING:
+        outcome, reason = Outcome.CLOSED, session.reason  # who asked for it says more
+    end(tx, session, outcome, reason)
 
 
 def _of_node(tx: Transaction, public_id: str, node: str) -> Any:

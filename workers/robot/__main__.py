@@ -40,7 +40,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         voice.say(f"--ca: {options.ca} cannot be used as a CA: {trouble}")
         return USAGE
     server = Server(transport, options.guid, place_of(options.server))
-    outbox = Outbox(work.outbox, hashlib.sha256(options.guid.encode()).hexdigest()[:16])
+    # A session's GUID is new each time; what an earlier session of the robot has left is still its own.
+    identity = os.environ.get("BOTSWAIN_ROBOT_ID") or options.guid
+    outbox = Outbox(work.outbox, hashlib.sha256(identity.encode()).hexdigest()[:16])
     return _supervise(Life(server, work, outbox, voice, options.once, interval()), voice)
 
 

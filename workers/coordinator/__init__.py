@@ -1,0 +1,1 @@
+"""The coordinator: sessions of unattended robots on this machine."""
