@@ -158,7 +158,7 @@ def test_where_a_robot_runs_is_kept_shown_and_searchable(shared_cluster: Cluster
     assert [row["name"] for row in found] == [robot.name]
 
 
-UGLY = {
+UGLY: dict[str, str | bytes] = {
     "nul": "a\x00b",
     "long": "x" * 5000,
     "emoji": "🤖" * 40,

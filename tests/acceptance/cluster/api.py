@@ -53,7 +53,7 @@ class Api:
         """All items of a list, page by page."""
         cursor = None
         while True:
-            more = {"cursor": cursor} if cursor else {}
+            more: dict[str, str] = {"cursor": cursor} if cursor else {}
             page = self.get(path, limit=500, **parameters, **more)
             yield from page["items"]
             cursor = page["next"]
