@@ -16,6 +16,7 @@ from orchestrator.jobs import moves
 from orchestrator.jobs.dispatch import DISPATCH_ATTEMPTS
 from orchestrator.jobs.model import Job
 from orchestrator.jobs.moves import OrderGiven
+from orchestrator.jobs.report import end_run
 from orchestrator.jobs.states import (
     CODE_ABORTING,
     CODE_STOPPING,
@@ -169,12 +170,11 @@ class _Resolver:
 
 def stop(tx: Transaction, guid: str) -> None:
     """Ask for a clean end: a waiting job is cancelled, a running one told at its next heartbeat."""
-    job = _existing(tx, guid)
+    job = _existing(tx, guid, lock=True)
     if job.status == Status.STOPPING:
         return
-    cancelled = moves.move(tx, Event.CANCEL, job, finished_at=tx.now, reason="cancelled")
-    if not cancelled and not moves.move(tx, Event.STOP, job, stop_requested_at=tx.now):
-        _refuse(tx, guid, "stopped")
+    if not _cancel(tx, job) and not moves.move(tx, Event.STOP, job, stop_requested_at=tx.now):
+        raise _refusal(job, "stopped")
     _told(tx, job, "job.stop", CODE_STOPPING)
 
 
@@ -183,15 +183,21 @@ def abort(tx: Transaction, guid: str, grace: timedelta) -> None:
 
     A robot that has not answered within `grace` no longer decides: the job then ends Failed.
     """
-    job = _existing(tx, guid)
+    job = _existing(tx, guid, lock=True)
     if job.status == Status.ABORTING:
         return
-    cancelled = moves.move(tx, Event.CANCEL, job, finished_at=tx.now, reason="cancelled")
-    if not cancelled and not moves.move(
-        tx, Event.ABORT, job, abort_requested_at=tx.now, run_until=tx.now + grace
-    ):
-        _refuse(tx, guid, "aborted")
+    asked = {"abort_requested_at": tx.now, "run_until": tx.now + grace}
+    if not _cancel(tx, job) and not moves.move(tx, Event.ABORT, job, **asked):
+        raise _refusal(job, "aborted")
     _told(tx, job, "job.abort", CODE_ABORTING)
+
+
+def _cancel(tx: Transaction, job: Any) -> bool:
+    """End a job that has not begun; where a robot has already taken it, its run ends with it."""
+    cancelled = moves.move(tx, Event.CANCEL, job, finished_at=tx.now, reason="cancelled", lease_until=None)
+    if cancelled and job.robot_id:
+        end_run(tx, job)
+    return cancelled
 
 
 def _told(tx: Transaction, job: Any, action: str, code: int) -> None:
@@ -229,14 +235,13 @@ def retry(tx: Transaction, guid: str, new: str) -> str:
     return create(tx, [order])[0]
 
 
-def _existing(tx: Transaction, guid: str) -> Any:
-    job = moves.find(tx, guid)
+def _existing(tx: Transaction, guid: str, *, lock: bool = False) -> Any:
+    job = moves.find(tx, guid, lock=lock)
     if job is None:
         raise NotFound(f"There is no job {guid}.")
     return job
 
 
-def _refuse(tx: Transaction, guid: str, what: str) -> None:
-    now = _existing(tx, guid)
-    name = STATE_NAMES[Status(now.status)]
-    raise NotAllowedNow(f"Job {guid} is {name} and can no longer be {what}.", now.status)
+def _refusal(job: Any, what: str) -> NotAllowedNow:
+    name = STATE_NAMES[Status(job.status)]
+    return NotAllowedNow(f"Job {job.guid} is {name} and can no longer be {what}.", job.status)

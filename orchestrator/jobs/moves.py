@@ -146,7 +146,10 @@ _BY_GUID = select(*Job.__table__.columns).where(
 )
 
 
-def find(tx: Transaction, guid: str) -> Any | None:
+_LOCK_BY_GUID = _BY_GUID.with_for_update()
+
+
+def find(tx: Transaction, guid: str, *, lock: bool = False) -> Any | None:
     """The job's row, or None where this tenant has no such job."""
     asked = {"p_tenant_id": tx.tenant_id, "p_guid": guid.strip().strip("{}").lower()}
-    return tx.execute(_BY_GUID, asked).one_or_none()
+    return tx.execute(_LOCK_BY_GUID if lock else _BY_GUID, asked).one_or_none()
