@@ -20,6 +20,10 @@ class Handed:
     version: dict[str, Any]
     task: dict[str, Any]
 
+    @classmethod
+    def of(cls, answer: dict[str, str]) -> "Handed":
+        return cls(*(json.loads(answer[part]) for part in ("Job", "ProcessVersion", "Task")))
+
     @property
     def guid(self) -> str:
         return str(self.job["GUID"])
@@ -77,7 +81,7 @@ class Robot:
         if answer["ConsumeJobErrorCode"] == NO_NEW_JOB:
             return None
         assert answer["ConsumeJobErrorCode"] == 0, answer
-        return Handed(*(json.loads(answer[part]) for part in ("Job", "ProcessVersion", "Task")))
+        return Handed.of(answer)
 
     def begin(self) -> Handed:
         """Take the next job and say that it runs."""

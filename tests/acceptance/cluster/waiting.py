@@ -9,7 +9,9 @@ Fact = TypeVar("Fact")
 PATIENCE = 45.0  # seconds; a busy machine of two cores, not the product, is what this allows for
 
 
-def eventually(fact: Callable[[], Fact | None], what: str, seconds: float = PATIENCE, every: float = 0.05) -> Fact:
+def eventually(
+    fact: Callable[[], Fact | None], what: str, seconds: float = PATIENCE, every: float = 0.05
+) -> Fact:
     """The first true answer of `fact`; AssertionError names `what` and the last answer or error."""
     end = time.monotonic() + seconds
     last: object = None

@@ -59,7 +59,7 @@ def one_run_of_a_job(histories: Histories) -> Iterator[str]:
 def first_come_first_served(histories: Histories) -> Iterator[str]:
     """J5: in each partition, jobs are handed out for the first time in the order in which they arrived."""
     handed_out = defaultdict(list)
-    for job, entries in histories.items():
+    for entries in histories.values():
         first = next((entry for entry in entries if entry["event"] == "dispatch"), None)
         if first is not None and first["attempt"] == 1:
             handed_out[first["partition"]].append((_when(first), first["seq"]))
