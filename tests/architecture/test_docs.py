@@ -18,7 +18,7 @@ FENCE = re.compile(r"^(```|~~~).*?^\1[^\n]*$", re.M | re.S)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^()\s]+)\)")
 HEADING = re.compile(r"^#{1,6} (.+)$", re.M)
 VARIABLE = re.compile(
-    r"(?<![A-Z_])(?:(?:BOTSWAIN|SCHEDULER|FLOWER|PROMETHEUS)_[A-Z_]*[A-Z]|DATABASE_URL|REDIS_URL|DB_[A-Z]+)"
+    r"(?<![A-Z_])(?:(?:BOTSWAIN|SCHEDULER|FLOWER|PROMETHEUS)_[A-Z_]*[A-Z]|LOG_LEVEL|DATABASE_URL|REDIS_URL|DB_[A-Z]+)"
     r"(?![A-Z_*])"
 )
 ROW_NAME = re.compile(r"^\| `([^`]+)` \|", re.M)
@@ -177,7 +177,7 @@ def test_every_metric_is_documented_and_every_documented_one_exists() -> None:
         and isinstance(node.args[0], ast.Constant)
     }
     written = ROW_NAME.findall(pages()["docs/reference/metrics.md"])
-    documented = {name.removesuffix("_total") for name in written if name.startswith("botswain_")}
+    documented = {name.removesuffix("_total") for name in written if re.fullmatch(r"botswain_\w+", name)}
     assert documented == made
 
 
