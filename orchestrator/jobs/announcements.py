@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.jobs.consume import targets
+from orchestrator.jobs import moves
+from orchestrator.jobs.consume import holds_jobs, targets
 from orchestrator.jobs.heartbeat import Beat, RobotSeen
-from orchestrator.jobs.moves import JobsOffered, OrderGiven, RunBound
+from orchestrator.jobs.moves import JobsOffered, JobWithdrawn, OrderGiven, RunBound
 from orchestrator.robots.lifecycle import RobotChanged
 from orchestrator.robots.presence import Familiar, Presence
 from orchestrator.tasks.hints import Hints
 from orchestrator.tasks.lifecycle import TasksQueued
-from orchestrator.transaction import Transactions
+from orchestrator.transaction import SYSTEM_TENANT, Transaction, Transactions
 
 
 def subscribe(transactions: Transactions, presence: Presence, hints: Hints | None) -> None:
@@ -32,6 +33,17 @@ def subscribe(transactions: Transactions, presence: Presence, hints: Hints | Non
     def jobs_offered(facts: list[JobsOffered]) -> None:
         presence.mark_lines([line for fact in facts for line in fact.targets])
 
+    def jobs_withdrawn(facts: list[JobWithdrawn]) -> None:
+        lines = {moves.line_key(fact): fact for fact in facts}
+        marks = dict(zip(lines, presence.line_marks(list(lines)), strict=True))  # before the look at SQL
+
+        def empty(tx: Transaction) -> list[str]:
+            return [line for line, fact in lines.items() if not holds_jobs(tx, fact.tenant_id, fact.target)]
+
+        found = transactions.run(empty, tenant_id=SYSTEM_TENANT, read_only=True)
+        if found:
+            presence.clear_lines(found, [marks[line] for line in found])
+
     def runs_bound(facts: list[RunBound]) -> None:
         # The next heartbeat takes the slow way once, and finds in SQL what the robot works on.
         presence.forget(fact.robot_id for fact in facts)
@@ -44,6 +56,7 @@ def subscribe(transactions: Transactions, presence: Presence, hints: Hints | Non
 
     transactions.subscribe(RobotSeen, robots_seen)
     transactions.subscribe(JobsOffered, jobs_offered)
+    transactions.subscribe(JobWithdrawn, jobs_withdrawn)
     transactions.subscribe(RunBound, runs_bound)
     transactions.subscribe(OrderGiven, orders_given)
     transactions.subscribe(RobotChanged, robots_changed)

@@ -95,6 +95,11 @@ def consume(tx: Transaction, robot: Any, status: int | None, lease: timedelta) -
     return _take_next(tx, robot, lease)
 
 
+def holds_jobs(tx: Transaction, tenant_id: int, target: str) -> bool:
+    """Whether a job waits in this target's line."""
+    return bool(tx.execute(_HEADS[1], {"p_tenant_id": tenant_id, "p_target_0": target}).all())
+
+
 def _heads(tx: Transaction, lines: list[str]) -> list[Any]:
     """The first few jobs of each line, the best first."""
     asked: dict[str, Any] = {"p_tenant_id": tx.tenant_id}

@@ -15,7 +15,7 @@ from orchestrator.errors import Conflict, FieldError, Invalid, NotAllowedNow, No
 from orchestrator.jobs import moves
 from orchestrator.jobs.dispatch import DISPATCH_ATTEMPTS
 from orchestrator.jobs.model import Job
-from orchestrator.jobs.moves import OrderGiven
+from orchestrator.jobs.moves import JobWithdrawn, OrderGiven
 from orchestrator.jobs.report import end_run
 from orchestrator.jobs.states import (
     CODE_ABORTING,
@@ -186,7 +186,7 @@ def abort(tx: Transaction, guid: str, grace: timedelta) -> None:
     job = _existing(tx, guid, lock=True)
     if job.status == Status.ABORTING:
         return
-    asked = {"abort_requested_at": tx.now, "run_until": tx.now + grace}
+    asked: dict[str, Any] = {"abort_requested_at": tx.now, "run_until": tx.now + grace}
     if not _cancel(tx, job) and not moves.move(tx, Event.ABORT, job, **asked):
         raise _refusal(job, "aborted")
     _told(tx, job, "job.abort", CODE_ABORTING)
@@ -197,6 +197,8 @@ def _cancel(tx: Transaction, job: Any) -> bool:
     cancelled = moves.move(tx, Event.CANCEL, job, finished_at=tx.now, reason="cancelled", lease_until=None)
     if cancelled and job.robot_id:
         end_run(tx, job)
+    elif cancelled and job.status == Status.PENDING:
+        tx.announce(JobWithdrawn(job.tenant_id, job.target))
     return cancelled
 
 

@@ -27,6 +27,14 @@ def line_key(job: Any) -> str:
 
 
 @dataclass(frozen=True)
+class JobWithdrawn(Fact):
+    """A waiting job has left this target's line otherwise than to a robot: nothing may wait there now."""
+
+    tenant_id: int
+    target: str
+
+
+@dataclass(frozen=True)
 class RunBound(Fact):
     """A robot works on this job from now on, or, with an empty `job_guid`, on none."""
 

@@ -137,6 +137,18 @@ class Presence:
             pipe.execute()
 
     @_unless_away
+    def marked_lines(self) -> dict[str, str]:
+        """Every marked line, with its mark."""
+        prefix = LINE.format("")
+        keys = [key.decode() for key in self.redis.scan_iter(match=f"{prefix}*", count=1000)]
+        values = cast(list[bytes | None], self.redis.mget(keys)) if keys else []
+        return {
+            key.removeprefix(prefix): value.decode()
+            for key, value in zip(keys, values, strict=True)
+            if value is not None
+        }
+
+    @_unless_away
     def line_marks(self, lines: Sequence[str]) -> list[str]:
         """The marks as they are, to be given to `clear_lines` after a look at SQL."""
         values = cast(list[Any], self.redis.mget([LINE.format(line) for line in lines]))

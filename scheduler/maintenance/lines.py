@@ -1,4 +1,4 @@
-"""Mark in Redis the lines in which jobs wait: makes good a mark that was never set, or was lost."""
+"""Hold the marks of lines in Redis against SQL: set those that were lost, clear those that are wrong."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ from scheduler.term import Term
 
 
 def run(term: Term) -> dict[str, int]:
-    waiting = term.run(recovery.lines_with_jobs)
+    presence = term.parts.presence
     try:
-        marks = term.parts.presence.line_marks(waiting) if waiting else []
-        missing = [line for line, mark in zip(waiting, marks, strict=True) if not mark]
+        marked = presence.marked_lines()  # before the look at SQL: a mark that changes meanwhile stays
+        waiting = set(term.run(recovery.lines_with_jobs))
+        missing, wrong = sorted(waiting - marked.keys()), sorted(marked.keys() - waiting)
         if missing:
-            term.parts.presence.mark_lines(missing)
+            presence.mark_lines(missing)
+        if wrong:
+            presence.clear_lines(wrong, [marked[line] for line in wrong])
     except RedisError:
         return {}
-    return {"marked": len(missing)} if missing else {}
+    counts = {"marked": len(missing), "cleared": len(wrong)}
+    return {name: count for name, count in counts.items() if count}
