@@ -1,0 +1,69 @@
+"""migrate, check and token, each as its own process."""
+
+import json
+import sqlite3
+from pathlib import Path
+
+from tests.acceptance.cli.conftest import botswain
+
+SECRET = "a-secret-key-of-the-tests-long-enough"
+
+
+def test_what_is_wrong_is_said_all_at_once() -> None:
+    checked = botswain("check")
+    assert checked.returncode == 1
+    said = checked.stdout.splitlines()
+    assert [line.split()[0] for line in said] == ["DATABASE_URL", "REDIS_URL", "BOTSWAIN_SECRET_KEY"]
+    for command in ("api", "migrate"):
+        ended = botswain(command)
+        assert ended.returncode == 1
+        assert ended.stderr.splitlines() == [f"botswain: {line}" for line in said]
+
+
+def test_a_database_is_migrated_checked_and_given_a_token(tmp_path: Path, redis_url: str) -> None:
+    url = f"sqlite:///{tmp_path / 'botswain.db'}"
+    settings = {"DATABASE_URL": url, "REDIS_URL": redis_url, "BOTSWAIN_SECRET_KEY": SECRET}
+    empty = botswain("check", **settings)
+    assert (empty.returncode, empty.stdout) == (
+        1,
+        f"the database {url} has not this version's schema: run botswain migrate\n",
+    )
+    assert botswain("migrate", **settings).returncode == 0
+    fine = botswain("check", **settings)
+    assert (fine.returncode, fine.stdout) == (0, "")
+
+    made = botswain("token", "create", "--role", "node", "--name", "press", **settings)
+    assert made.returncode == 0
+    token = made.stdout.removesuffix("\n")
+    assert token.startswith("bsw_")
+    assert "\n" not in token
+    with sqlite3.connect(tmp_path / "botswain.db") as database:
+        rows = database.execute("SELECT name, role, digest FROM api_tokens").fetchall()
+    assert [row[:2] for row in rows] == [("press", "node")]
+    assert token not in json.dumps(rows)
+
+
+def test_a_database_that_is_away_is_named_without_its_password(redis_url: str) -> None:
+    settings = {"REDIS_URL": redis_url, "BOTSWAIN_SECRET_KEY": SECRET}
+    away = "mysql+pymysql://clerk:hunter2@127.0.0.1:1/botswain"
+    for command in (["check"], ["migrate"], ["token", "create", "--role", "admin"]):
+        ended = botswain(*command, DATABASE_URL=away, **settings)
+        assert ended.returncode == 1
+        said = ended.stdout + ended.stderr
+        assert "127.0.0.1:1/botswain" in said
+        assert "hunter2" not in said
+        assert "Traceback" not in said
+
+
+def test_a_redis_that_throws_things_away_is_said(tmp_path: Path, redis_url: str) -> None:
+    import redis
+
+    url = f"sqlite:///{tmp_path / 'botswain.db'}"
+    settings = {"DATABASE_URL": url, "REDIS_URL": redis_url, "BOTSWAIN_SECRET_KEY": SECRET}
+    with redis.Redis.from_url(redis_url) as client:
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        try:
+            said = botswain("check", **settings).stdout
+        finally:
+            client.config_set("maxmemory-policy", "noeviction")
+    assert "maxmemory-policy allkeys-lru" in said
