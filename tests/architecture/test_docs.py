@@ -8,9 +8,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
-from orchestrator.cli.command_line import COMMANDS
+from orchestrator.cli.command_line import COMMANDS, botswain
 from orchestrator.config import Config
 from tests.architecture.source_files import PRODUCTION, PROJECT, project_files, python_files
 
@@ -22,6 +23,7 @@ VARIABLE = re.compile(
     r"(?![A-Z_*])"
 )
 ROW_NAME = re.compile(r"^\| `([^`]+)` \|", re.M)
+LONG_OPTION = re.compile(r"--[a-z][a-z-]*")
 QUADRANTS = ("tutorial", "how-to", "reference", "explanation")
 
 
@@ -115,6 +117,25 @@ def test_documented_defaults_are_the_defaults(field: Any) -> None:
 def test_every_command_is_documented() -> None:
     written = pages()["docs/reference/command.md"]
     assert {name for name in COMMANDS if f"\n## botswain {name}" not in written} == set()
+
+
+def options_of(command: click.Command) -> set[str]:
+    """The long options of a command and of those below it."""
+    below = command.commands.values() if isinstance(command, click.Group) else ()
+    own = {option for one in command.params for option in one.opts if option.startswith("--")}
+    return own.union(*[options_of(one) for one in below])
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_is_documented_and_every_documented_one_exists(name: str) -> None:
+    command = botswain.get_command(click.Context(botswain), name)
+    assert command is not None
+    section = re.split(r"^## ", pages()["docs/reference/command.md"], flags=re.M)
+    written = next(text for text in section if text.startswith(f"botswain {name}\n"))
+    documented = {
+        option for code in re.findall(r"`([^`]+)`", written) for option in LONG_OPTION.findall(code)
+    }
+    assert documented == options_of(command)
 
 
 def test_every_command_in_the_docs_exists() -> None:
