@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,6 +48,7 @@ class Settings:
     closing_seconds: float = 30.0
     shutdown_seconds: float = 20.0
     drain_seconds: float = 3600.0
+    robot_python: str = sys.executable  # runs the agents and their scripts: 3.9 or newer
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -74,6 +76,7 @@ class _Reader:
             closing_seconds=self._seconds("BOTSWAIN_SESSION_CLOSING_SECONDS", 30.0),
             shutdown_seconds=self._seconds("BOTSWAIN_SHUTDOWN_SECONDS", 20.0),
             drain_seconds=self._seconds("BOTSWAIN_DRAIN_SECONDS", 3600.0),
+            robot_python=self._environ.get("BOTSWAIN_ROBOT_PYTHON", sys.executable),
             environment=self._passed_on(),
         )
         if self._problems:

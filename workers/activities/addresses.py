@@ -16,8 +16,12 @@ from workers.activities.activity import ActivityError
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
-# Public addresses that are a cloud's own inside (Azure's host).
-INSIDE = frozenset({ipaddress.ip_address("168.63.129.16")})
+# Reserved whatever this version of Python says of them, and a public address that is a cloud's own inside
+# (Azure's host).
+INSIDE = tuple(
+    ipaddress.ip_network(text)
+    for text in ("192.0.0.0/24", "168.63.129.16/32", "2001::/23", "64:ff9b:1::/48", "fec0::/10")
+)
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,8 @@ def is_public(text: str) -> bool:
     inner = _embedded(address)
     if inner is not None:
         return is_public(str(inner))
-    return address.is_global and not address.is_multicast and address not in INSIDE
+    inside = any(address in network for network in INSIDE)
+    return address.is_global and not address.is_multicast and not inside
 
 
 def _bare(text: str) -> Address:

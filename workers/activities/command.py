@@ -7,7 +7,7 @@ and all that it starts in its group are killed when the time is up.
 from __future__ import annotations
 
 import contextlib
-import json as json_format
+import json
 import os
 import signal
 import subprocess
@@ -37,7 +37,7 @@ def command(arguments: Any, context: Context) -> Any:
     if allowed is None:
         names = ", ".join(sorted(context.settings.commands)) or "none"
         raise ActivityError(f"name: this node allows no command {given.name!r}; it allows: {names}.")
-    return _Execution(given.name, allowed, context).run(json_format.dumps(given.arguments).encode())
+    return _Execution(given.name, allowed, context).run(json.dumps(given.arguments).encode())
 
 
 class _Execution:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import json as json_format
+import json
 import socket
 import ssl
 import threading
@@ -37,7 +37,7 @@ HeaderValue = Annotated[str, Field(pattern=r"^[\x20-\x7e\t]{0,4096}$")]
 class Webhook(Arguments):
     url: Annotated[str, Field(min_length=1, max_length=2000)]
     method: Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] = "POST"
-    json: Any = None
+    document: Any = Field(None, alias="json")
     headers: Annotated[dict[HeaderName, HeaderValue], Field(max_length=50)] = Field(default_factory=dict)
 
 
@@ -95,7 +95,7 @@ def _target(url: str) -> Target:
 
 def _exchange(target: Target, addresses: list[str], given: Webhook, context: Context) -> tuple[int, str]:
     plain = _connect(addresses, target.port)
-    with plain, _deadline(plain, context):
+    with plain, _deadline(plain, context) as is_cut:
         stream = _secured(plain, target) if target.is_tls else plain
         connection = http.client.HTTPConnection(target.host, target.port)
         connection.sock = stream
@@ -104,7 +104,10 @@ def _exchange(target: Target, addresses: list[str], given: Webhook, context: Con
         try:
             _send(connection, target, given, context)
             answer = connection.getresponse()
-            return answer.status, _excerpt(answer.read(EXCERPT))
+            body = answer.read(EXCERPT)
+            if is_cut.is_set():  # what was cut within its headers looks like a whole answer
+                raise TimeoutError
+            return answer.status, _excerpt(body)
         finally:
             connection.close()
 
@@ -121,13 +124,15 @@ def _secured(plain: socket.socket, target: Target) -> ssl.SSLSocket:
 
 
 @contextlib.contextmanager
-def _deadline(plain: socket.socket, context: Context) -> Iterator[None]:
+def _deadline(plain: socket.socket, context: Context) -> Iterator[threading.Event]:
     """Cut the connection when the time is up or the activity is to end: a server that drips its answer
     byte by byte would keep each single read within its timeout for ever."""
     plain.settimeout(SECONDS)
     handle = socket.socket(fileno=socket.dup(plain.fileno()))
+    is_cut = threading.Event()
 
     def cut() -> None:
+        is_cut.set()
         with contextlib.suppress(OSError):
             handle.shutdown(socket.SHUT_RDWR)
 
@@ -136,14 +141,14 @@ def _deadline(plain: socket.socket, context: Context) -> Iterator[None]:
     timer.start()
     try:
         with context.on_interrupt(cut):
-            yield
+            yield is_cut
     finally:
         timer.cancel()
         handle.close()
 
 
 def _send(connection: http.client.HTTPConnection, target: Target, given: Webhook, context: Context) -> None:
-    body = None if given.json is None else json_format.dumps(given.json, ensure_ascii=False).encode()
+    body = None if given.document is None else json.dumps(given.document, ensure_ascii=False).encode()
     headers = {
         "Host": target.authority,
         "User-Agent": "Botswain",

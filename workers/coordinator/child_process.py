@@ -6,7 +6,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 from typing import ClassVar
 
@@ -76,7 +75,7 @@ class ChildProcessBackend(SessionBackend):
         # The log is the node's, beside the folder: within it, a link could point anywhere.
         with open(self._log(session), "wb") as log:
             return subprocess.Popen(
-                [sys.executable, str(self._pyz), "--once", "--work-dir", str(folder)],
+                [self._settings.robot_python, str(self._pyz), "--once", "--work-dir", str(folder)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
