@@ -31,6 +31,7 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.engine import URL, Connection
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.pool import PoolResetState
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
 
@@ -68,6 +69,8 @@ class UtcDateTime(TypeDecorator[datetime]):
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         return None if value is None else value.replace(tzinfo=UTC)
 
+
+MYSQL_IN_TRANSACTION = 1  # SERVER_STATUS_IN_TRANS, which comes with each answer
 
 BigId = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself only as INTEGER
 LongText = Text().with_variant(mysql.LONGTEXT, "mysql")
@@ -120,7 +123,8 @@ def engine_options(url: URL, pool_size: int = 5) -> dict[str, Any]:
     connect_args: dict[str, Any] = {"connect_timeout": 3}
     if url.get_backend_name() == "mysql":
         connect_args |= {"read_timeout": 20, "write_timeout": 20}
-    return {
+    own_reset: dict[str, Any] = {"pool_reset_on_return": None} if url.get_backend_name() == "mysql" else {}
+    return own_reset | {
         "pool_size": pool_size,
         "max_overflow": 0,
         "pool_timeout": 10,
@@ -135,7 +139,15 @@ def prepare(engine: Engine) -> Engine:
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _on_sqlite_connect)
         event.listen(engine, "begin", _begin_sqlite)
+    elif engine.dialect.name == "mysql":
+        event.listen(engine, "reset", _end_mysql_transaction)
     return engine
+
+
+def _end_mysql_transaction(connection: Any, _record: Any, state: PoolResetState) -> None:
+    # The pool's own way sends a ROLLBACK, a whole round trip, after each COMMIT as well.
+    if not state.terminate_only and connection.server_status & MYSQL_IN_TRANSACTION:
+        connection.rollback()
 
 
 def _on_sqlite_connect(connection: Any, _record: Any) -> None:
