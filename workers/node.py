@@ -57,7 +57,8 @@ class NodeStep(bootsteps.StartStopStep):
 
 def _refuse(problems: list[str]) -> NoReturn:
     for problem in problems:
-        print(f"botswain worker: {problem}", file=sys.stderr, flush=True)  # noqa: T201
+        # Celery has put its log in the place of sys.stderr.
+        print(f"botswain worker: {problem}", file=sys.__stderr__, flush=True)
     os._exit(EXIT_CONFIGURATION)  # Celery would end with a traceback and status 0
 
 

@@ -11,18 +11,20 @@ from orchestrator.api import (
     auth,
     cluster,
     jobs,
+    nodes,
     openapi,
     operations,
     problems,
     processes,
     robot_protocol,
     robots,
+    sessions,
     tasks,
 )
 from orchestrator.api.whole_body import WholeBody
 from orchestrator.wiring import Parts
 
-NOUNS = (robots, processes, jobs, tasks, cluster, access, operations)
+NOUNS = (robots, processes, jobs, tasks, cluster, nodes, sessions, access, operations)
 
 
 def register(app: APIFlask, parts: Parts) -> None:

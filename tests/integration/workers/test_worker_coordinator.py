@@ -29,6 +29,10 @@ GUID = "da8bc2f0-8065-4385-b867-405e66b8e151"
 AGENT = """
 import json, os, signal, sys, time
 robot = os.environ["BOTSWAIN_ROBOT_ID"]
+if robot == "stubborn":
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if robot == "polite":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 told = {"argv": sys.argv[1:], "environment": dict(os.environ), "cwd": os.getcwd(), "uid": os.getuid(),
         "gid": os.getgid(), "groups": os.getgroups(), "pid": os.getpid(), "session": os.getsid(0)}
 with open("told.part", "w") as out:
@@ -40,10 +44,6 @@ if robot == "broken":
     print("the first line", file=sys.stderr)
     print("the server does not accept this robot\\x1b[31m", file=sys.stderr)
     sys.exit(1)
-if robot == "stubborn":
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-if robot == "polite":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 time.sleep(120)
 """
 
