@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,28 @@ class StaleFence(Conflict):
     """Another holder has taken over; this one's writes no longer count"""
 
     code = "stale_fence"
+
+
+class Locked(Conflict):
+    """Another holds a lock on this"""
+
+    code = "locked"
+
+    def __init__(self, detail: str, lock: str, holder: dict[str, Any], until: datetime | None) -> None:
+        self.lock = lock
+        self.holder = holder
+        self.until = until
+        super().__init__(detail)
+
+
+class WaitCycle(Conflict):
+    """Runs wait for each other in a circle"""
+
+    code = "wait_cycle"
+
+    def __init__(self, detail: str, cycle: Sequence[str]) -> None:
+        self.cycle = list(cycle)
+        super().__init__(detail)
 
 
 class AlreadyExists(Conflict):

@@ -17,11 +17,12 @@ from orchestrator.jobs import model as jobs
 from orchestrator.processes import model as processes
 from orchestrator.resources import model as resources
 from orchestrator.robots import model as robots
+from orchestrator.runs import model as runs
 from orchestrator.sessions import model as sessions
 from orchestrator.tasks import model as tasks
 from orchestrator.tokens import model as tokens
 
-NOUNS = (tenancy, audit, cluster, jobs, processes, resources, robots, sessions, tasks, tokens)
+NOUNS = (tenancy, audit, cluster, jobs, processes, resources, robots, runs, sessions, tasks, tokens)
 
 
 def metadata() -> MetaData:

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, insert, literal, select, union_all
+from sqlalchemy import bindparam, literal, select, union_all
 
 from orchestrator.jobs import moves, recovery
-from orchestrator.jobs.model import Job, Run
+from orchestrator.jobs.model import Job
 from orchestrator.jobs.states import LIVE, Event, Status
 from orchestrator.robots.model import RobotKind, RobotStatus
+from orchestrator.runs import lifecycle as runs
 from orchestrator.transaction import Transaction
 
 CANDIDATES = 8
@@ -64,7 +65,6 @@ _LOCK_FREE = (
     )
     .with_for_update(skip_locked=True)
 )
-_INSERT_RUN = insert(Run)
 
 
 def targets(robot: Any) -> list[str]:
@@ -131,13 +131,5 @@ def _take(tx: Transaction, robot: Any, job: Any, lease: timedelta) -> None:
         lease_until=tx.now + lease,
     )
     assert taken  # noqa: S101  (the row is locked)
-    run = {
-        "tenant_id": tx.tenant_id,
-        "job_id": job.id,
-        "robot_id": robot.id,
-        "attempt": job.attempt,
-        "fence": job.fence + 1,
-        "consumed_at": tx.now,
-    }
-    tx.execute(_INSERT_RUN, run)
+    runs.begin(tx, job, robot.id, job.fence + 1)
     tx.announce(moves.RunBound(robot.id, job.guid))

@@ -1,4 +1,4 @@
-"""Jobs, the runs that robots make of them, and their history."""
+"""Jobs and their history."""
 
 from __future__ import annotations
 
@@ -59,21 +59,6 @@ class Job(OwnedByTenant, Base):
     stop_requested_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     abort_requested_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-
-
-class Run(OwnedByTenant, Base):
-    """One execution of a job by a robot: the initiator of locks. A requeued job has several."""
-
-    __tablename__ = "runs"
-    __table_args__ = (Index("ix_runs_job_id_robot_id", "job_id", "robot_id"),)
-
-    id: Mapped[int] = mapped_column(BigId, primary_key=True)
-    job_id: Mapped[int] = mapped_column(BigInteger)
-    robot_id: Mapped[int] = mapped_column(BigInteger)
-    attempt: Mapped[int]
-    fence: Mapped[int] = mapped_column(BigInteger)
-    consumed_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class JobHistory(OwnedByTenant, Base):

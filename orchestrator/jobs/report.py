@@ -10,10 +10,12 @@ from sqlalchemy import bindparam, select, update
 
 from orchestrator.errors import NotAllowedNow, NotFound
 from orchestrator.jobs import moves
-from orchestrator.jobs.model import Job, Run
+from orchestrator.jobs.model import Job
 from orchestrator.jobs.moves import History, RunBound
 from orchestrator.jobs.states import LIVE, ROBOT_EVENTS, STATE_NAMES, TERMINAL, Status
-from orchestrator.resources import lifecycle as resources
+from orchestrator.resources import recovery as resources
+from orchestrator.runs import lifecycle as runs
+from orchestrator.runs.model import Run
 from orchestrator.transaction import Transaction
 
 ERROR_LIMIT = 10_000
@@ -39,11 +41,6 @@ _HAD_IT = (
         Run.tenant_id == bindparam("p_tenant_id"),
     )
     .limit(1)
-)
-_END_RUN = (
-    update(Run)
-    .where(Run.job_id == bindparam("p_job_id"), Run.ended_at.is_(None))
-    .values(ended_at=bindparam("p_now"))
 )
 
 
@@ -75,8 +72,8 @@ def report(tx: Transaction, robot: Any, told: Report) -> Status:
 
 def end_run(tx: Transaction, job: Any) -> None:
     """A run is over, however it ended: its row is closed, and its locks go in the same transaction."""
-    tx.execute(_END_RUN, {"p_job_id": job.id, "p_now": tx.now})
-    resources.release_locks_of_job(tx, job.id)
+    for run_id in runs.end(tx, job.id):
+        resources.run_ended(tx, run_id)
     if job.robot_id:
         tx.announce(RunBound(job.robot_id, ""))
 

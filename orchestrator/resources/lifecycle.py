@@ -1,9 +1,251 @@
-"""The verbs of resources. So far: what the end of a run means for its locks."""
+"""The verbs of resources: take, read, change, finish, lock, unlock, delete.
+
+Each reads the row, decides by the rules in `locks.py`, and changes it by a compare-and-set on its version:
+SQL decides, whatever Redis proposed. `changes.Outrun` means that somebody was quicker; the edge runs the
+verb again.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import delete
+
+from orchestrator.errors import Conflict, NotFound
+from orchestrator.resources import changes, history, locks, queues, retries, search, waits
+from orchestrator.resources.conditions import Condition
+from orchestrator.resources.create import rank
+from orchestrator.resources.holders import describe
+from orchestrator.resources.locks import MODES, Initiator, Mode
+from orchestrator.resources.model import ErrorKind, Resource, ResourceStatus, ResourceTerm
+from orchestrator.runs import lifecycle as runs
 from orchestrator.transaction import Transaction
 
+Row = Mapping[str, Any]
+# Of candidates' ids in order, the one that nobody else is being given at this moment; None: none of them.
+Propose = Callable[[Sequence[int]], int | None]
+CANDIDATES = 64
 
-def release_locks_of_job(tx: Transaction, job_id: int) -> None:
-    """Release the undated locks of the run that ends. Dated ones stay until their date."""
+
+@dataclass(frozen=True)
+class Taken:
+    """The resource as it is now, and the fencing number of the lock that came with it (0: none)."""
+
+    row: Row
+    fence: int
+
+
+def take(
+    tx: Transaction,
+    queue_key: str,
+    condition: Condition,
+    who: Initiator,
+    modes: Sequence[Mode],
+    until: datetime | None,
+    propose: Propose,
+    ticket: int | None = None,
+) -> Taken | None:
+    """Give `who` the first resource of the queue that fits, with the locks asked for; None: there is none.
+
+    Taking with a read lock begins work: the resource is InProgress from then on, and hidden from others.
+    """
+    queue = queues.existing(tx, queue_key)
+    if who.run_id is not None and modes:
+        runs.hold(tx, who.run_id)
+    earlier = waits.earlier_in_queue(tx, queue.id, ticket)
+    free = _free(tx, queue.id, condition, who, modes, earlier)
+    if not free:
+        return None
+    if not modes:
+        return Taken(dict(free[0]._mapping), 0)
+    chosen = propose([row.id for row in free])
+    row = next((row for row in free if row.id == chosen), None)
+    if row is None:
+        raise changes.Outrun
+    return _granted(tx, row, who, modes, until)
+
+
+def _free(
+    tx: Transaction,
+    queue_id: int,
+    condition: Condition,
+    who: Initiator,
+    modes: Sequence[Mode],
+    earlier: Sequence[Condition],
+) -> list[Any]:
+    """The first rows that `who` may have: not hidden or locked by others, nor due to one who came before."""
+    found: list[Any] = []
+    limit = CANDIDATES if modes else 1
+    for row in search.in_line(tx, queue_id, condition):
+        hidden = locks.hindrance(row, {Mode.READ, *modes}, who, tx.now)
+        if hidden is None and not any(one.holds(search.plain(row)) for one in earlier):
+            found.append(row)
+            if len(found) == limit:
+                break
+    return found
+
+
+def _granted(
+    tx: Transaction, row: Any, who: Initiator, modes: Sequence[Mode], until: datetime | None
+) -> Taken:
+    fence, values = locks.granting(row, modes, who, until)
+    values["updated_at"] = tx.now
+    if Mode.READ in modes:
+        values |= {
+            "status": ResourceStatus.IN_PROGRESS.value,
+            "attempt": row.attempt + 1,
+            "taken_by": who.run_id,
+            "progress_at": tx.now,
+        }
+    after = changes.apply(
+        tx, "take", row, values, who, locks=[str(mode) for mode in modes], until=_text(until)
+    )
+    return Taken(after, fence)
+
+
+def read(tx: Transaction, public_id: str, who: Initiator) -> Row:
+    """The resource by its id. Raises `Locked` while another's read lock hides it."""
+    row = existing(tx, public_id)
+    _let_pass(tx, row, (Mode.READ,), who, "read")
+    return dict(row._mapping)
+
+
+def change(
+    tx: Transaction, public_id: str, who: Initiator, wanted: Mapping[str, Any], fence: int | None = None
+) -> Row:
+    """Change value, tags, priority, parameters, reference, postpone_until, deadline or (a person) status.
+
+    A read lock of another does not stop a change; a write lock does.
+    """
+    row = existing(tx, public_id)
+    locks.check_fence(row, fence, who, tx.now)
+    _let_pass(tx, row, (Mode.WRITE,), who, "changed")
+    values = dict(wanted) | {"updated_at": tx.now}
+    if row.taken_by is not None and row.taken_by == who.run_id:
+        values["progress_at"] = tx.now
+    values |= _place(tx, row, values)
+    freed = any(values.get(name, getattr(row, name)) != getattr(row, name) for name in changes.INDEXED)
+    return changes.apply(tx, "change", row, values, who, frees=freed, **_shown(wanted))
+
+
+def _place(tx: Transaction, row: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Where it stands in line, by the priority and times that it now has."""
+    postpone_until = values.get("postpone_until", row.postpone_until)
+    deadline = values.get("deadline", row.deadline)
+    overdue = deadline is not None and deadline <= tx.now
+    placed: dict[str, Any] = {
+        "is_postponed": postpone_until is not None and postpone_until > tx.now,
+        "is_overdue": overdue,
+        "rank": rank(values.get("priority", row.priority), overdue),
+    }
+    status = values.get("status", row.status)
+    if status != ResourceStatus.IN_PROGRESS and row.status != status:
+        placed["taken_by"] = None
+    return placed
+
+
+def finish(
+    tx: Transaction,
+    public_id: str,
+    who: Initiator,
+    *,
+    result: Any = None,
+    error: str | None = None,
+    error_kind: ErrorKind | None = None,
+    fence: int | None = None,
+) -> Row:
+    """Processed with a result or, with an `error_kind`, Error; the caller's locks go in the same step.
+
+    An error that the queue's policy retries puts the resource back to New instead.
+    """
+    row = existing(tx, public_id)
+    locks.check_fence(row, fence, who, tx.now)
+    if row.taken_by is not None and not who.is_person and row.taken_by != who.run_id:
+        raise Conflict("Another run works on this resource; only that run or a person finishes it.")
+    _let_pass(tx, row, (Mode.WRITE,), who, "finished")
+    mine = tuple(Mode) if who.is_person else locks.own(row, who, tx.now)
+    values = {"updated_at": tx.now, "taken_by": None, "result": result, "error": error, **locks.freeing(mine)}
+    if error_kind is None:
+        values |= {"status": ResourceStatus.PROCESSED.value, "error_kind": None}
+        return changes.apply(tx, "finish", row, values, who, frees=True, result=result)
+    queue = queues.by_id(tx, row.queue_id)
+    values |= retries.after_error(tx, queue, row, error_kind)
+    return changes.apply(tx, "fail", row, values, who, frees=True, error=error, kind=error_kind.value)
+
+
+def lock(
+    tx: Transaction,
+    public_id: str,
+    who: Initiator,
+    modes: Sequence[Mode],
+    until: datetime | None,
+    ticket: int | None = None,
+) -> Taken:
+    """Set locks on a resource, or change the date of one's own. A person becomes the initiator."""
+    row = existing(tx, public_id)
+    if who.run_id is not None:
+        runs.hold(tx, who.run_id)
+    if not who.is_person and waits.earlier_at(tx, row.id, ticket):
+        raise waits.NotYourTurn
+    _let_pass(tx, row, modes, who, "locked")
+    fence, values = locks.granting(row, modes, who, until)
+    after = changes.apply(
+        tx, "lock", row, values, who, locks=[str(mode) for mode in modes], until=_text(until)
+    )
+    return Taken(after, fence)
+
+
+def unlock(
+    tx: Transaction, public_id: str, who: Initiator, modes: Iterable[Mode], fence: int | None = None
+) -> Row:
+    """Lift locks: one's own, or, as a person, anybody's. A lock that is not there needs no lifting."""
+    row = existing(tx, public_id)
+    locks.check_fence(row, fence, who, tx.now)
+    present = [mode for mode in modes if locks.held(row, mode, tx.now) is not None]
+    _let_pass(tx, row, present, who, "unlocked")
+    if not present:
+        return dict(row._mapping)
+    values = locks.freeing(present)
+    return changes.apply(tx, "unlock", row, values, who, frees=True, locks=[str(mode) for mode in present])
+
+
+def remove(tx: Transaction, public_id: str, who: Initiator, fence: int | None = None) -> None:
+    """Delete a resource. Its history stays."""
+    row = existing(tx, public_id)
+    locks.check_fence(row, fence, who, tx.now)
+    _let_pass(tx, row, (Mode.WRITE,), who, "deleted")
+    gone = delete(Resource).where(
+        Resource.id == row.id, Resource.tenant_id == tx.tenant_id, Resource.version == row.version
+    )
+    if tx.execute(gone).rowcount != 1:
+        raise changes.Outrun
+    tx.execute(delete(ResourceTerm).where(ResourceTerm.resource_id == row.id))
+    history.write(tx, [history.line(tx, "delete", dict(row._mapping), who)])
+    tx.announce(changes.ResourcesFreed(row.queue_id, (row.id,)))
+
+
+def existing(tx: Transaction, public_id: str) -> Any:
+    row = search.by_public_id(tx, public_id)
+    if row is None:
+        raise NotFound(f"There is no resource {public_id!r}.")
+    return row
+
+
+def _let_pass(tx: Transaction, row: Any, modes: Iterable[Mode], who: Initiator, what: str) -> None:
+    lock = locks.hindrance(row, modes, who, tx.now)
+    if lock is not None:
+        raise locks.refuse(lock, what, describe(tx, lock))
+
+
+def _shown(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _text(value) if isinstance(value, datetime) else value for name, value in values.items()}
+
+
+def _text(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment is not None else None
+
+
+__all__ = ["MODES", "Taken", "change", "existing", "finish", "lock", "read", "remove", "take", "unlock"]

@@ -1,0 +1,101 @@
+"""The verbs of queues: create, change, delete, and finding them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import jsonschema
+from sqlalchemy import bindparam, delete, insert, or_, select, update
+
+from orchestrator import audit
+from orchestrator.database import new_guid
+from orchestrator.errors import AlreadyExists, Conflict, Invalid, NotFound
+from orchestrator.resources.model import Queue, Resource
+from orchestrator.transaction import Transaction
+
+
+@dataclass
+class NewQueue:
+    """A queue with its policy. Attempts count takings: the first is 1."""
+
+    name: str
+    description: str = ""
+    json_schema: Any | None = None
+    on_duplicate: str = "refuse"
+    on_lost: str = "new"
+    max_attempts: int = 3
+    retry_application_errors: bool = False
+    retry_business_errors: bool = False
+    retry_delay_seconds: int = 0
+    retry_backoff: float = 2.0
+    abandon_new_minutes: int | None = None
+    abandon_in_progress_minutes: int | None = None
+
+
+def create(tx: Transaction, new: NewQueue) -> str:
+    """Create a queue; return its public id."""
+    if _find(tx, new.name) is not None:
+        raise AlreadyExists(f"There is already a queue named {new.name!r}; names are unique.")
+    check_schema(new.json_schema)
+    public_id = new_guid()
+    row = asdict(new) | {"tenant_id": tx.tenant_id, "public_id": public_id, "created_at": tx.now}
+    tx.execute(insert(Queue), row)
+    audit.record(tx, "queue.create", new.name)
+    return public_id
+
+
+def change(tx: Transaction, key: str, **changes: Any) -> str:
+    """Change name, description or policy; return the public id. What is in the queue stays as it is."""
+    queue = existing(tx, key)
+    if "name" in changes and changes["name"] != queue.name and _find(tx, changes["name"]) is not None:
+        raise AlreadyExists(f"There is already a queue named {changes['name']!r}; names are unique.")
+    check_schema(changes.get("json_schema"))
+    if changes:
+        mine = update(Queue).where(Queue.id == queue.id, Queue.tenant_id == tx.tenant_id)
+        tx.execute(mine.values(**changes))
+        audit.record(tx, "queue.change", queue.name, fields=sorted(changes))
+    return str(queue.public_id)
+
+
+def remove(tx: Transaction, key: str) -> None:
+    """Delete an empty queue. One that holds resources is refused: they are somebody's work."""
+    queue = existing(tx, key)
+    if tx.execute(select(Resource.id).where(Resource.queue_id == queue.id).limit(1)).first():
+        raise Conflict(f"Queue {queue.name!r} still holds resources; delete those first.")
+    tx.execute(delete(Queue).where(Queue.id == queue.id, Queue.tenant_id == tx.tenant_id))
+    audit.record(tx, "queue.delete", queue.name)
+
+
+def check_schema(schema: Any | None) -> None:
+    if schema is None:
+        return
+    try:
+        jsonschema.Draft202012Validator.check_schema(schema)
+    except jsonschema.SchemaError as error:
+        raise Invalid.field("json_schema", f"it is not a JSON Schema: {error.message[:300]}") from None
+
+
+_FIND = select(*Queue.__table__.columns).where(
+    Queue.tenant_id == bindparam("p_tenant_id"),
+    or_(Queue.name == bindparam("p_key"), Queue.public_id == bindparam("p_id")),
+)
+
+
+def _find(tx: Transaction, key: str) -> Any | None:
+    asked = {"p_tenant_id": tx.tenant_id, "p_key": key, "p_id": key.lower()}
+    return tx.execute(_FIND, asked).first()
+
+
+def existing(tx: Transaction, key: str) -> Any:
+    queue = _find(tx, key)
+    if queue is None:
+        raise NotFound(f"There is no queue {key!r}.")
+    return queue
+
+
+_BY_ID = select(*Queue.__table__.columns).where(Queue.id == bindparam("p_id"))
+
+
+def by_id(tx: Transaction, queue_id: int) -> Any:
+    return tx.execute(_BY_ID, {"p_id": queue_id}).one()

@@ -1,0 +1,135 @@
+"""What happens to resources without anybody asking: runs end, dates pass, work stands still."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import and_, bindparam, delete, false, or_, select, true
+
+from orchestrator.database import database_time
+from orchestrator.resources import changes, locks, queues, retries, search
+from orchestrator.resources.changes import Outrun
+from orchestrator.resources.create import rank
+from orchestrator.resources.locks import Mode
+from orchestrator.resources.model import ErrorKind, Queue, Resource, ResourceStatus, Wait
+from orchestrator.transaction import Transaction
+
+LIMIT = 200
+_OF_RUN = select(*search.COLUMNS).where(
+    or_(
+        Resource.taken_by == bindparam("p_run_id"),
+        Resource.read_run_id == bindparam("p_run_id"),
+        Resource.write_run_id == bindparam("p_run_id"),
+    )
+)
+
+
+def run_ended(tx: Transaction, run_id: int) -> None:
+    """The run is over, however it ended: its undated locks are released, in the transaction of its end,
+    and what it had not finished goes the way of its queue's policy. Dated locks stay until their date."""
+    for row in tx.execute(_OF_RUN.with_for_update(), {"p_run_id": run_id}).all():
+        own = replace(tx, tenant_id=row.tenant_id)
+        undated = [
+            mode
+            for mode in Mode
+            if getattr(row, f"{mode}_run_id") == run_id and getattr(row, f"{mode}_until") is None
+        ]
+        values: dict[str, Any] = locks.freeing(undated)
+        if row.taken_by == run_id:
+            values["taken_by"] = None
+            if row.status == ResourceStatus.IN_PROGRESS:
+                values |= retries.after_loss(own, queues.by_id(tx, row.queue_id), row)
+        if values:
+            changes.apply(own, "run_ended", row, values, frees=True, run=run_id)
+
+
+def sweep(tx: Transaction) -> dict[str, int]:
+    """All that time brings about, for all tenants; safe to run twice. Returns counts of what it changed."""
+    counts = {
+        "expired": _each(tx, _expired(), _expire),
+        "promoted": _each(tx, _due(), _promote),
+        "overdue": _each(tx, _past_deadline(), _put_first),
+        "abandoned": _abandon(tx),
+        "hung_up": tx.execute(delete(Wait).where(Wait.alive_until < tx.now - timedelta(minutes=1))).rowcount,
+    }
+    return {name: count for name, count in counts.items() if count}
+
+
+def _each(tx: Transaction, query: Any, change: Any) -> int:
+    done = 0
+    rows: Sequence[Any] = tx.execute(query.limit(LIMIT)).all()
+    for row in rows:
+        try:
+            change(replace(tx, tenant_id=row.tenant_id), row)
+            done += 1
+        except Outrun:
+            continue  # somebody changed it at this moment; the next sweep looks again
+    return done
+
+
+def _expired() -> Any:
+    past = or_(Resource.read_until <= database_time(), Resource.write_until <= database_time())
+    return select(*search.COLUMNS).where(past)
+
+
+def _expire(tx: Transaction, row: Any) -> None:
+    modes = [m for m in Mode if (u := getattr(row, f"{m}_until")) is not None and u <= tx.now]
+    if modes:
+        changes.apply(
+            tx, "lock_expired", row, locks.freeing(modes), frees=True, locks=[str(mode) for mode in modes]
+        )
+
+
+def _due() -> Any:
+    return select(*search.COLUMNS).where(
+        Resource.is_postponed == true(), Resource.postpone_until <= database_time()
+    )
+
+
+def _promote(tx: Transaction, row: Any) -> None:
+    changes.apply(tx, "due", row, {"is_postponed": False}, frees=True)
+
+
+def _past_deadline() -> Any:
+    return select(*search.COLUMNS).where(Resource.is_overdue == false(), Resource.deadline <= database_time())
+
+
+def _put_first(tx: Transaction, row: Any) -> None:
+    changes.apply(tx, "overdue", row, {"is_overdue": True, "rank": rank(row.priority, True)})
+
+
+def _abandon(tx: Transaction) -> int:
+    """Queues with a limit: New for too long, or in progress without progress."""
+    limited = select(*Queue.__table__.columns).where(
+        or_(Queue.abandon_new_minutes.is_not(None), Queue.abandon_in_progress_minutes.is_not(None))
+    )
+    done = 0
+    for queue in tx.execute(limited).all():
+        stale = _stale(tx, queue)
+        done += _each(tx, select(*search.COLUMNS).where(Resource.queue_id == queue.id, stale), _give_up)
+    return done
+
+
+def _stale(tx: Transaction, queue: Any) -> Any:
+    cases = []
+    if queue.abandon_new_minutes is not None:
+        since = tx.now - timedelta(minutes=queue.abandon_new_minutes)
+        cases.append(and_(Resource.status == ResourceStatus.NEW.value, Resource.updated_at < since))
+    if queue.abandon_in_progress_minutes is not None:
+        since = tx.now - timedelta(minutes=queue.abandon_in_progress_minutes)
+        cases.append(and_(Resource.status == ResourceStatus.IN_PROGRESS.value, Resource.progress_at < since))
+    return or_(*cases)
+
+
+def _give_up(tx: Transaction, row: Any) -> None:
+    values = {
+        "status": ResourceStatus.ERROR.value,
+        "error_kind": ErrorKind.ABANDONED.value,
+        "error": "It was given up: nothing happened to it for longer than its queue allows.",
+        "taken_by": None,
+        "updated_at": tx.now,
+    }
+    changes.apply(tx, "abandon", row, values, frees=True)

@@ -1,0 +1,109 @@
+"""Finding resources: the head of a queue's line for `take`, and pages for those who only look."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import and_, bindparam, false, or_, select
+
+from orchestrator.resources.conditions import Condition
+from orchestrator.resources.model import STATUS_NAMES, Resource, ResourceStatus, ResourceTerm
+from orchestrator.transaction import Transaction
+
+CHUNK = 40
+COLUMNS = tuple(Resource.__table__.columns)
+
+_AFTER = or_(
+    Resource.rank > bindparam("p_rank"),
+    and_(Resource.rank == bindparam("p_rank"), Resource.id > bindparam("p_id")),
+)
+_LINE = (
+    select(*COLUMNS)
+    .where(
+        Resource.queue_id == bindparam("p_queue_id"),
+        Resource.tenant_id == bindparam("p_tenant_id"),
+        Resource.status == bindparam("p_status"),
+        Resource.is_postponed == false(),
+    )
+    .order_by(Resource.rank, Resource.id)
+    .limit(CHUNK)
+)
+_LINE_AFTER = _LINE.where(_AFTER)
+_TERM_AFTER = or_(
+    ResourceTerm.rank > bindparam("p_rank"),
+    and_(ResourceTerm.rank == bindparam("p_rank"), ResourceTerm.resource_id > bindparam("p_id")),
+)
+_TERM_LINE = (
+    select(*COLUMNS)
+    .join(ResourceTerm, ResourceTerm.resource_id == Resource.id)
+    .where(
+        ResourceTerm.queue_id == bindparam("p_queue_id"),
+        ResourceTerm.term == bindparam("p_term"),
+        ResourceTerm.status == bindparam("p_status"),
+        ResourceTerm.is_postponed == false(),
+        Resource.tenant_id == bindparam("p_tenant_id"),
+    )
+    .order_by(ResourceTerm.rank, ResourceTerm.resource_id)
+    .limit(CHUNK)
+)
+_TERM_LINE_AFTER = _TERM_LINE.where(_TERM_AFTER)
+
+
+def plain(row: Any) -> Mapping[str, Any]:
+    """A row as conditions see it."""
+    return {
+        "status": STATUS_NAMES[ResourceStatus(row.status)],
+        "priority": row.priority,
+        "tags": row.tags,
+        "reference": row.reference,
+        "created_at": row.created_at,
+        "updated_at": row.updated_at,
+        "parameters": row.parameters,
+        "value": row.value,
+    }
+
+
+def in_line(tx: Transaction, queue_id: int, condition: Condition) -> Iterator[Any]:
+    """Rows that fit, in the order of service, read a chunk at a time: the caller stops when it has one.
+
+    A condition that names no status means New: the rest is taken or done. An equality of a parameter or a
+    tag is an index entry of its own, so that a rare value is found without reading over the others.
+    """
+    statuses = condition.statuses if condition.names("status") else {ResourceStatus.NEW}
+    terms = condition.terms
+    for status in sorted(statuses):
+        yield from _of_status(tx, queue_id, condition, status, terms[0] if terms else None)
+
+
+def _of_status(
+    tx: Transaction, queue_id: int, condition: Condition, status: ResourceStatus, term: int | None
+) -> Iterator[Any]:
+    asked: dict[str, Any] = {"p_queue_id": queue_id, "p_tenant_id": tx.tenant_id, "p_status": status.value}
+    if term is not None:
+        asked["p_term"] = term
+    first, after = (_LINE, _LINE_AFTER) if term is None else (_TERM_LINE, _TERM_LINE_AFTER)
+    rows: Sequence[Any] = tx.execute(first, asked).all()
+    while rows:
+        yield from (row for row in rows if condition.holds(plain(row)))
+        if len(rows) < CHUNK:
+            return
+        last = rows[-1]
+        rows = tx.execute(after, asked | {"p_rank": last.rank, "p_id": last.id}).all()
+
+
+_BY_PUBLIC_ID = select(*COLUMNS).where(
+    Resource.tenant_id == bindparam("p_tenant_id"), Resource.public_id == bindparam("p_public_id")
+)
+_BY_ID = select(*COLUMNS).where(
+    Resource.tenant_id == bindparam("p_tenant_id"), Resource.id == bindparam("p_id")
+)
+
+
+def by_public_id(tx: Transaction, public_id: str) -> Any | None:
+    asked = {"p_tenant_id": tx.tenant_id, "p_public_id": public_id.strip().strip("{}").lower()}
+    return tx.execute(_BY_PUBLIC_ID, asked).one_or_none()
+
+
+def by_id(tx: Transaction, resource_id: int) -> Any | None:
+    return tx.execute(_BY_ID, {"p_tenant_id": tx.tenant_id, "p_id": resource_id}).one_or_none()

@@ -1,0 +1,137 @@
+"""Those who wait: a place in line for each, kept in SQL, so that the order of arrival outlives Redis.
+
+A wait is renewed while its owner stays on the line; one that is not renewed has hung up, and counts no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import bindparam, delete, insert, or_, select, update
+
+from orchestrator.database import database_time
+from orchestrator.errors import Conflict, WaitCycle
+from orchestrator.resources import locks, search
+from orchestrator.resources.conditions import Condition
+from orchestrator.resources.locks import Initiator, Mode
+from orchestrator.resources.model import Wait
+from orchestrator.runs.model import Run
+from orchestrator.transaction import Transaction
+
+ALIVE = timedelta(seconds=5)
+LONGEST_CYCLE = 100
+
+
+class NotYourTurn(Conflict):
+    """Others came before and wait for this resource"""
+
+    code = "not_your_turn"
+
+
+_LINE = Wait.alive_until > database_time()
+_NOBODY_LATER = or_(bindparam("p_ticket") == 0, Wait.id < bindparam("p_ticket"))
+_IN_QUEUE = select(Wait.id, Wait.condition).where(
+    Wait.queue_id == bindparam("p_queue_id"), _LINE, _NOBODY_LATER
+)
+_AT_RESOURCE = (
+    select(Wait.id).where(
+        Wait.resource_id == bindparam("p_resource_id"), _LINE, Wait.id < bindparam("p_ticket")
+    )
+).limit(1)
+_RENEW = update(Wait).where(Wait.id == bindparam("p_id")).values(alive_until=bindparam("p_until"))
+
+
+def join(
+    tx: Transaction,
+    who: Initiator,
+    modes: Sequence[Mode],
+    *,
+    queue_id: int | None = None,
+    resource_id: int | None = None,
+    where: Any = None,
+) -> int:
+    """Take a place at the end of a line; return its number."""
+    row = {
+        "tenant_id": tx.tenant_id,
+        "queue_id": queue_id,
+        "resource_id": resource_id,
+        "condition": where,
+        "run_id": who.run_id,
+        "modes": "+".join(modes),
+        "alive_until": tx.now + ALIVE,
+        "created_at": tx.now,
+    }
+    return int(tx.connection.execute(insert(Wait).values(**row)).inserted_primary_key[0])
+
+
+def stay(tx: Transaction, ticket: int) -> None:
+    tx.execute(_RENEW, {"p_id": ticket, "p_until": tx.now + ALIVE})
+
+
+def leave(tx: Transaction, ticket: int) -> None:
+    tx.execute(delete(Wait).where(Wait.id == ticket))
+
+
+def earlier_in_queue(tx: Transaction, queue_id: int, ticket: int | None) -> list[Condition]:
+    """What those want who came before, each of whom is to be served first. `None`: nobody is asked for."""
+    if ticket is None:
+        return []
+    rows = tx.execute(_IN_QUEUE, {"p_queue_id": queue_id, "p_ticket": ticket}).all()
+    return [Condition.read(row.condition or {}) for row in rows if row.id != ticket]
+
+
+def earlier_at(tx: Transaction, resource_id: int, ticket: int | None) -> bool:
+    """Whether somebody who came before still waits to lock this resource."""
+    if ticket is None:
+        return False
+    return tx.execute(_AT_RESOURCE, {"p_resource_id": resource_id, "p_ticket": ticket}).first() is not None
+
+
+# Circles ------------------------------------------------------------------------------------------------
+
+
+def refuse_cycle(tx: Transaction, who: Initiator, row: Any, modes: Sequence[Mode], ticket: int) -> None:
+    """Raise `WaitCycle` where those whom `who` would wait for wait, in the end, for `who`.
+
+    Of two that close a circle at the same moment the one who came last is refused, not both.
+    """
+    if who.run_id is None:
+        return
+    circle = _follow(tx, who.run_id, row, modes, ticket, [who.run_id])
+    if circle is None:
+        return
+    guids = dict(tx.execute(select(Run.id, Run.job_guid).where(Run.id.in_(circle))).tuples().all())
+    names = [str(guids.get(run_id, run_id)) for run_id in circle]
+    raise WaitCycle(
+        f"Waiting here would never end: {' waits for '.join([*names, names[0]])}. Release a lock first.",
+        names,
+    )
+
+
+def _follow(
+    tx: Transaction, goal: int, row: Any, modes: Sequence[Mode], ticket: int, path: list[int]
+) -> list[int] | None:
+    if len(path) > LONGEST_CYCLE:
+        return None
+    for mode in modes:
+        lock = locks.held(row, mode, tx.now)
+        if lock is None or lock.run_id is None or lock.until is not None:
+            continue  # free, a person's, or ending by itself
+        if lock.run_id == goal and len(path) > 1:
+            return path
+        if lock.run_id in path:
+            continue
+        further = select(Wait.id, Wait.resource_id, Wait.modes).where(
+            Wait.run_id == lock.run_id, Wait.resource_id.is_not(None), _LINE, Wait.id < ticket
+        )
+        for wait in tx.execute(further).all():
+            next_row = search.by_id(tx, wait.resource_id)
+            if next_row is None:
+                continue
+            wanted = [Mode(mode) for mode in wait.modes.split("+") if mode]
+            found = _follow(tx, goal, next_row, wanted, ticket, [*path, lock.run_id])
+            if found is not None:
+                return found
+    return None

@@ -1,0 +1,88 @@
+"""The verbs of runs: begin, end, and naming the one on whose behalf a robot speaks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import bindparam, false, insert, select, update
+
+from orchestrator.errors import Conflict
+from orchestrator.runs.model import Run
+from orchestrator.transaction import Transaction
+
+_INSERT = insert(Run)
+_LIVE_OF_JOB = select(Run.id, Run.uses_resources).where(
+    Run.job_id == bindparam("p_job_id"), Run.ended_at.is_(None)
+)
+_END = update(Run).where(Run.id == bindparam("p_id")).values(ended_at=bindparam("p_now"))
+_LIVE_OF_ROBOT = select(Run.id, Run.job_guid).where(
+    Run.robot_id == bindparam("p_robot_id"),
+    Run.tenant_id == bindparam("p_tenant_id"),
+    Run.ended_at.is_(None),
+)
+# Shared, so that the end of the run, which changes the row, comes before or after a grant and never between.
+_HOLD = (
+    select(Run.id, Run.uses_resources)
+    .where(Run.id == bindparam("p_id"), Run.tenant_id == bindparam("p_tenant_id"), Run.ended_at.is_(None))
+    .with_for_update(read=True)
+)
+_MARK = (
+    update(Run).where(Run.id == bindparam("p_id"), Run.uses_resources == false()).values(uses_resources=True)
+)
+
+
+def begin(tx: Transaction, job: Any, robot_id: int, fence: int) -> None:
+    row = {
+        "tenant_id": tx.tenant_id,
+        "job_id": job.id,
+        "job_guid": job.guid,
+        "robot_id": robot_id,
+        "attempt": job.attempt,
+        "fence": fence,
+        "uses_resources": False,
+        "consumed_at": tx.now,
+    }
+    tx.execute(_INSERT, row)
+
+
+def end(tx: Transaction, job_id: int) -> list[int]:
+    """End the live run of a job. Returns the ids of those ended that had touched resources."""
+    live = tx.execute(_LIVE_OF_JOB, {"p_job_id": job_id}).all()
+    for run in live:
+        tx.execute(_END, {"p_id": run.id, "p_now": tx.now})
+    return [run.id for run in live if run.uses_resources]
+
+
+def of_robot(tx: Transaction, robot_id: int, job_guid: str | None) -> Any:
+    """The live run on whose behalf the robot speaks: the named job's, or its only one.
+
+    Raises `Conflict` where there is none: a robot touches resources only in a run, so that its locks end
+    with it.
+    """
+    asked = {"p_robot_id": robot_id, "p_tenant_id": tx.tenant_id}
+    live: Sequence[Any] = tx.execute(_LIVE_OF_ROBOT, asked).all()
+    if job_guid is not None:
+        live = [run for run in live if run.job_guid == job_guid.strip().strip("{}").lower()]
+        if not live:
+            raise NoRun("Botswain-Run: this robot has no such run, or it has ended.")
+    if len(live) != 1:
+        raise NoRun(
+            "Say in the header Botswain-Run for which job this is: this robot has no run, or several."
+        )
+    return live[0]
+
+
+def hold(tx: Transaction, run_id: int) -> None:
+    """Keep the run from ending until this transaction has, and note that it touches resources."""
+    run = tx.execute(_HOLD, {"p_id": run_id, "p_tenant_id": tx.tenant_id}).one_or_none()
+    if run is None:
+        raise NoRun("The run has ended: what it held is released, and it can take nothing more.")
+    if not run.uses_resources:
+        tx.execute(_MARK, {"p_id": run_id})
+
+
+class NoRun(Conflict):
+    """There is no such run, or it is over"""
+
+    code = "no_run"
