@@ -14,6 +14,8 @@ from sqlalchemy import Engine, create_engine
 from orchestrator.config import Config
 from orchestrator.database import engine_options, prepare
 from orchestrator.jobs import announcements
+from orchestrator.resources import proposals
+from orchestrator.resources.proposals import Proposals
 from orchestrator.robots.presence import Presence
 from orchestrator.tasks.hints import Hints
 from orchestrator.transaction import Transactions
@@ -26,6 +28,7 @@ class Parts:
     redis: Redis
     presence: Presence
     hints: Hints
+    proposals: Proposals
 
     @property
     def run_lease(self) -> timedelta:
@@ -56,5 +59,7 @@ def assemble(config: Config, engine: Engine) -> Parts:
     transactions = Transactions(engine)
     presence = Presence(redis, config.run_lease_seconds)
     hints = Hints(redis, config.redis_url)
+    own_proposals = Proposals(redis)
     announcements.subscribe(transactions, presence, hints)
-    return Parts(config, transactions, redis, presence, hints)
+    proposals.subscribe(transactions, own_proposals)
+    return Parts(config, transactions, redis, presence, hints, own_proposals)

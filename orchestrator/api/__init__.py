@@ -16,15 +16,30 @@ from orchestrator.api import (
     operations,
     problems,
     processes,
+    queues,
+    resources,
     robot_protocol,
     robots,
     sessions,
     tasks,
 )
+from orchestrator.api.waiting_room import WaitingRoom
 from orchestrator.api.whole_body import WholeBody
 from orchestrator.wiring import Parts
 
-NOUNS = (robots, processes, jobs, tasks, cluster, nodes, sessions, access, operations)
+NOUNS = (
+    robots,
+    processes,
+    jobs,
+    queues,
+    resources,
+    tasks,
+    cluster,
+    nodes,
+    sessions,
+    access,
+    operations,
+)
 
 
 def register(app: APIFlask, parts: Parts) -> None:
@@ -34,5 +49,7 @@ def register(app: APIFlask, parts: Parts) -> None:
     auth.register(app, parts)
     known = [operation for noun in NOUNS for operation in noun.routes.register(app, parts)]
     app.extensions[operations.OPENAPI] = json.dumps(openapi.document(known), ensure_ascii=False).encode()
-    robot_protocol.register(app, parts)
+    room = WaitingRoom(parts.config.redis_url, parts.config.waiting_capacity)
+    app.extensions[resources.ROOM] = room
+    robot_protocol.register(app, parts, room)
     app.wsgi_app = WholeBody(app.wsgi_app, parts.config.max_body_bytes)  # type: ignore[method-assign]

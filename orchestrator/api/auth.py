@@ -42,6 +42,7 @@ class Policy(Enum):
     ADMIN = frozenset({Role.ADMIN.value})
     OPERATOR = frozenset({Role.ADMIN.value, Role.OPERATOR.value})
     VIEWER = frozenset({Role.ADMIN.value, Role.OPERATOR.value, Role.VIEWER.value})
+    OPERATOR_OR_ROBOT = frozenset({Role.ADMIN.value, Role.OPERATOR.value, ROBOT})
     VIEWER_OR_ROBOT = frozenset({Role.ADMIN.value, Role.OPERATOR.value, Role.VIEWER.value, ROBOT})
     NODE = frozenset({Role.NODE.value})
 

@@ -39,6 +39,10 @@ class Call:
         """What `work` finds, read only, for this caller."""
         return self._run(work, read_only=True)
 
+    def transact(self, work: Callable[[Transaction], Result]) -> Result:
+        """What `work` returns, having written, for this caller."""
+        return self._run(work, read_only=False)
+
     def read(self, work: Work) -> Response:
         """The answer that `work` finds."""
         return self.answer(self.fetch(work))

@@ -69,6 +69,11 @@ def _refused(error: errors.BotswainError) -> Response:
         more["errors"] = [{"field": one.field, "message": one.message} for one in error.errors]
     if isinstance(error, errors.NotAllowedNow):
         more["job_status"] = error.status
+    if isinstance(error, errors.Locked):
+        until = error.until.isoformat().replace("+00:00", "Z") if error.until else None
+        more |= {"lock": error.lock, "holder": error.holder, "until": until}
+    if isinstance(error, errors.WaitCycle):
+        more["cycle"] = error.cycle
     return problem(status, error.code, error.title, error.detail, headers, **more)
 
 

@@ -24,6 +24,7 @@ from orchestrator.api.robot_answers import BLANK, answer, consume_answer, heartb
 from orchestrator.api.robot_fields import Credentials, Fields
 from orchestrator.api.steady_heartbeat import SteadyHeartbeat
 from orchestrator.api.unknown_callers import UnknownCallers
+from orchestrator.api.waiting_room import WaitingRoom
 from orchestrator.jobs import announcements, consume, heartbeat, report
 from orchestrator.jobs.consume import Consumed
 from orchestrator.processes import lifecycle as processes
@@ -43,8 +44,8 @@ class UnknownRobot(errors.BotswainError):
     code = "robot_not_found"
 
 
-def register(app: APIFlask, parts: Parts) -> None:
-    steady = SteadyHeartbeat(app.wsgi_app, parts)
+def register(app: APIFlask, parts: Parts, room: WaitingRoom) -> None:
+    steady = SteadyHeartbeat(app.wsgi_app, parts, room)
     app.wsgi_app = steady  # type: ignore[method-assign]
     app.register_blueprint(_blueprint(parts, steady))
 

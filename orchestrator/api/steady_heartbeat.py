@@ -41,10 +41,10 @@ ANSWERS = {code * 2 + has: _encoded(code, bool(has)) for code in TEXTS for has i
 
 
 class SteadyHeartbeat:
-    def __init__(self, application: Application, parts: Parts) -> None:
+    def __init__(self, application: Application, parts: Parts, room: WaitingRoom) -> None:
         self._application = application
         self._presence = parts.presence
-        self._room = WaitingRoom(parts.config.redis_url, parts.config.waiting_capacity)
+        self._room = room
         self._familiar: dict[tuple[str, str], Familiar] = {}
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:

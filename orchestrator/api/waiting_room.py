@@ -53,13 +53,18 @@ class WaitingRoom:
             self._places.release()
 
     def wake(self, lines: Sequence[str]) -> None:
-        """One waiting robot for each mention of a line, those who came first before the others."""
+        """One of those who wait for each mention of a line, who came first before the others; at a resource
+        all of them, as several may read it at once."""
         with self._lock:
             for line in lines:
                 waiting = self._waiting.get(line)
-                if waiting:
-                    _, event = waiting.popitem(last=False)
-                    event.set()
+                if not waiting:
+                    continue
+                if line.startswith("resource:"):
+                    for event in waiting.values():
+                        event.set()
+                else:
+                    waiting.popitem(last=False)[1].set()
 
     def _enter(self, lines: Sequence[str], event: threading.Event) -> int:
         with self._lock:

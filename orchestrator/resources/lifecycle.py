@@ -27,7 +27,7 @@ from orchestrator.transaction import Transaction
 Row = Mapping[str, Any]
 # Of candidates' ids in order, the one that nobody else is being given at this moment; None: none of them.
 Propose = Callable[[Sequence[int]], int | None]
-CANDIDATES = 64
+CANDIDATES = 20
 
 
 @dataclass(frozen=True)

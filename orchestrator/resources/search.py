@@ -11,7 +11,7 @@ from orchestrator.resources.conditions import Condition
 from orchestrator.resources.model import STATUS_NAMES, Resource, ResourceStatus, ResourceTerm
 from orchestrator.transaction import Transaction
 
-CHUNK = 40
+CHUNK = 20
 COLUMNS = tuple(Resource.__table__.columns)
 
 _AFTER = or_(

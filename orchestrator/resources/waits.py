@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, delete, insert, or_, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 
 from orchestrator.database import database_time
 from orchestrator.errors import Conflict, WaitCycle
@@ -31,9 +31,9 @@ class NotYourTurn(Conflict):
 
 
 _LINE = Wait.alive_until > database_time()
-_NOBODY_LATER = or_(bindparam("p_ticket") == 0, Wait.id < bindparam("p_ticket"))
+NEWCOMER = 2**62  # a ticket behind all that there are
 _IN_QUEUE = select(Wait.id, Wait.condition).where(
-    Wait.queue_id == bindparam("p_queue_id"), _LINE, _NOBODY_LATER
+    Wait.queue_id == bindparam("p_queue_id"), _LINE, Wait.id < bindparam("p_ticket")
 )
 _AT_RESOURCE = (
     select(Wait.id).where(
@@ -63,7 +63,10 @@ def join(
         "alive_until": tx.now + ALIVE,
         "created_at": tx.now,
     }
-    return int(tx.connection.execute(insert(Wait).values(**row)).inserted_primary_key[0])
+    inserted = tx.connection.execute(insert(Wait), row)
+    key = inserted.inserted_primary_key
+    assert key is not None  # noqa: S101  (one row was inserted)
+    return int(key[0])
 
 
 def stay(tx: Transaction, ticket: int) -> None:
@@ -79,7 +82,7 @@ def earlier_in_queue(tx: Transaction, queue_id: int, ticket: int | None) -> list
     if ticket is None:
         return []
     rows = tx.execute(_IN_QUEUE, {"p_queue_id": queue_id, "p_ticket": ticket}).all()
-    return [Condition.read(row.condition or {}) for row in rows if row.id != ticket]
+    return [Condition.read(row.condition or {}) for row in rows]
 
 
 def earlier_at(tx: Transaction, resource_id: int, ticket: int | None) -> bool:

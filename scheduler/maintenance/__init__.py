@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from scheduler.maintenance import beats, expired_keys, lines, lost_runs, orders, sessions, time_limits
+from scheduler.maintenance import (
+    beats,
+    expired_keys,
+    lines,
+    lost_runs,
+    orders,
+    resources,
+    sessions,
+    time_limits,
+)
 from scheduler.term import Term
 
 Counts = dict[str, int]
@@ -32,5 +41,6 @@ DUTIES = (
     Duty("mark_lines", 2.0, lines.run),
     Duty("repeat_orders", 2.0, orders.run),
     Duty("open_sessions", 1.0, sessions.run),
+    Duty("sweep_resources", 1.0, resources.run),
     Duty("expire_keys", 600.0, expired_keys.run),
 )

@@ -255,6 +255,17 @@ def upgrade() -> None:
             sa.String(length=120).with_variant(mysql.VARCHAR(collation="utf8mb4_bin", length=120), "mysql"),
             nullable=False,
         ),
+        sa.Column("description", sa.String(length=1000), nullable=False),
+        sa.Column("json_schema", sa.JSON(none_as_null=True), nullable=True),
+        sa.Column("on_duplicate", sa.String(length=10), nullable=False),
+        sa.Column("on_lost", sa.String(length=10), nullable=False),
+        sa.Column("max_attempts", sa.Integer(), nullable=False),
+        sa.Column("retry_application_errors", sa.Boolean(), nullable=False),
+        sa.Column("retry_business_errors", sa.Boolean(), nullable=False),
+        sa.Column("retry_delay_seconds", sa.Integer(), nullable=False),
+        sa.Column("retry_backoff", sa.Double(), nullable=False),
+        sa.Column("abandon_new_minutes", sa.Integer(), nullable=True),
+        sa.Column("abandon_in_progress_minutes", sa.Integer(), nullable=True),
         sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_queues")),
         sa.UniqueConstraint("public_id", name=op.f("uq_queues_public_id")),
@@ -262,17 +273,41 @@ def upgrade() -> None:
     op.create_index("uq_queues_tenant_id_name", "queues", ["tenant_id", "name"], unique=True)
 
     op.create_table(
-        "resource_locks",
+        "resource_history",
+        sa.Column("tenant_id", sa.BigInteger(), nullable=False),
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("resource_id", sa.BigInteger(), nullable=False),
+        sa.Column("at", UtcDateTime(), nullable=False),
+        sa.Column("event", sa.String(length=20), nullable=False),
+        sa.Column("actor", sa.String(length=200), nullable=False),
+        sa.Column("run_id", sa.BigInteger(), nullable=True),
+        sa.Column("status", sa.Integer(), nullable=False),
+        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("fence", sa.BigInteger(), nullable=False),
+        sa.Column("detail", sa.JSON(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_resource_history")),
+    )
+    op.create_index(
+        "ix_resource_history_resource_id", "resource_history", ["resource_id", "id"], unique=False
+    )
+
+    op.create_table(
+        "resource_terms",
         sa.Column("tenant_id", sa.BigInteger(), nullable=False),
         sa.Column("resource_id", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.Column("mode", sa.String(length=5), nullable=False),
-        sa.Column("run_id", sa.BigInteger(), nullable=True),
-        sa.Column("person", sa.String(length=200), nullable=True),
-        sa.Column("until", UtcDateTime(), nullable=True),
-        sa.Column("fence", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("resource_id", "mode", name=op.f("pk_resource_locks")),
+        sa.Column("term", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("queue_id", sa.BigInteger(), nullable=False),
+        sa.Column("status", sa.Integer(), nullable=False),
+        sa.Column("is_postponed", sa.Boolean(), nullable=False),
+        sa.Column("rank", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("resource_id", "term", name=op.f("pk_resource_terms")),
     )
-    op.create_index("ix_resource_locks_run_id", "resource_locks", ["run_id"], unique=False)
+    op.create_index(
+        "ix_resource_terms_line",
+        "resource_terms",
+        ["queue_id", "term", "status", "is_postponed", "rank", "resource_id"],
+        unique=False,
+    )
 
     op.create_table(
         "resources",
@@ -287,16 +322,52 @@ def upgrade() -> None:
         ),
         sa.Column("value", sa.JSON(), nullable=False),
         sa.Column("parameters", sa.JSON(), nullable=False),
+        sa.Column("tags", sa.JSON(), nullable=False),
         sa.Column("status", sa.Integer(), nullable=False),
         sa.Column("priority", sa.BigInteger(), nullable=False),
         sa.Column("rank", sa.BigInteger(), nullable=False),
         sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("taken_by", sa.BigInteger(), nullable=True),
+        sa.Column("progress_at", UtcDateTime(), nullable=True),
+        sa.Column("result", sa.JSON(none_as_null=True), nullable=True),
+        sa.Column("error", sa.Text(), nullable=True),
+        sa.Column("error_kind", sa.String(length=20), nullable=True),
+        sa.Column("is_postponed", sa.Boolean(), nullable=False),
+        sa.Column("postpone_until", UtcDateTime(), nullable=True),
+        sa.Column("is_overdue", sa.Boolean(), nullable=False),
+        sa.Column("deadline", UtcDateTime(), nullable=True),
+        sa.Column("created_by", sa.String(length=200), nullable=False),
         sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.Column("updated_at", UtcDateTime(), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.Column("fence", sa.BigInteger(), nullable=False),
+        sa.Column("read_run_id", sa.BigInteger(), nullable=True),
+        sa.Column("read_person", sa.String(length=200), nullable=True),
+        sa.Column("read_until", UtcDateTime(), nullable=True),
+        sa.Column("read_fence", sa.BigInteger(), nullable=False),
+        sa.Column("write_run_id", sa.BigInteger(), nullable=True),
+        sa.Column("write_person", sa.String(length=200), nullable=True),
+        sa.Column("write_until", UtcDateTime(), nullable=True),
+        sa.Column("write_fence", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_resources")),
         sa.UniqueConstraint("public_id", name=op.f("uq_resources_public_id")),
     )
-    op.create_index("ix_resources_line", "resources", ["queue_id", "status", "rank", "id"], unique=False)
+    op.create_index("ix_resources_deadline", "resources", ["is_overdue", "deadline"], unique=False)
+    op.create_index(
+        "ix_resources_line", "resources", ["queue_id", "status", "is_postponed", "rank", "id"], unique=False
+    )
+    op.create_index(
+        "ix_resources_postpone_until", "resources", ["is_postponed", "postpone_until"], unique=False
+    )
+    op.create_index("ix_resources_read_run_id", "resources", ["read_run_id"], unique=False)
+    op.create_index("ix_resources_read_until", "resources", ["read_until"], unique=False)
+    op.create_index("ix_resources_taken_by", "resources", ["taken_by"], unique=False)
+    op.create_index(
+        "ix_resources_tenant_id_queue_id", "resources", ["tenant_id", "queue_id", "id"], unique=False
+    )
+    op.create_index("ix_resources_write_run_id", "resources", ["write_run_id"], unique=False)
+    op.create_index("ix_resources_write_until", "resources", ["write_until"], unique=False)
+    op.create_index("uq_resources_queue_id_reference", "resources", ["queue_id", "reference"], unique=True)
 
     op.create_table(
         "robot_groups",
@@ -352,14 +423,17 @@ def upgrade() -> None:
         sa.Column("tenant_id", sa.BigInteger(), nullable=False),
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("job_id", sa.BigInteger(), nullable=False),
+        sa.Column("job_guid", sa.String(length=36), nullable=False),
         sa.Column("robot_id", sa.BigInteger(), nullable=False),
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("fence", sa.BigInteger(), nullable=False),
+        sa.Column("uses_resources", sa.Boolean(), nullable=False),
         sa.Column("consumed_at", UtcDateTime(), nullable=False),
         sa.Column("ended_at", UtcDateTime(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_runs")),
     )
     op.create_index("ix_runs_job_id_robot_id", "runs", ["job_id", "robot_id"], unique=False)
+    op.create_index("ix_runs_robot_id_ended_at", "runs", ["robot_id", "ended_at"], unique=False)
 
     op.create_table(
         "sessions",
@@ -453,6 +527,23 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_tenants")),
         sa.UniqueConstraint("name", name=op.f("uq_tenants_name")),
     )
+    op.create_table(
+        "waits",
+        sa.Column("tenant_id", sa.BigInteger(), nullable=False),
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("queue_id", sa.BigInteger(), nullable=True),
+        sa.Column("resource_id", sa.BigInteger(), nullable=True),
+        sa.Column("condition", sa.JSON(none_as_null=True), nullable=True),
+        sa.Column("run_id", sa.BigInteger(), nullable=True),
+        sa.Column("modes", sa.String(length=10), nullable=False),
+        sa.Column("alive_until", UtcDateTime(), nullable=False),
+        sa.Column("created_at", UtcDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_waits")),
+    )
+    op.create_index("ix_waits_alive_until", "waits", ["alive_until"], unique=False)
+    op.create_index("ix_waits_queue_id", "waits", ["queue_id", "id"], unique=False)
+    op.create_index("ix_waits_resource_id", "waits", ["resource_id", "id"], unique=False)
+    op.create_index("ix_waits_run_id", "waits", ["run_id"], unique=False)
     _seed()
 
 
@@ -470,6 +561,12 @@ def _seed() -> None:
 
 
 def downgrade() -> None:
+    op.drop_index("ix_waits_run_id", "waits")
+    op.drop_index("ix_waits_resource_id", "waits")
+    op.drop_index("ix_waits_queue_id", "waits")
+    op.drop_index("ix_waits_alive_until", "waits")
+
+    op.drop_table("waits")
     op.drop_table("tenants")
     op.drop_index("ix_tasks_tenant_id_status", "tasks")
     op.drop_index("ix_tasks_subject", "tasks")
@@ -483,6 +580,7 @@ def downgrade() -> None:
     op.drop_index("ix_sessions_robot_id_state", "sessions")
 
     op.drop_table("sessions")
+    op.drop_index("ix_runs_robot_id_ended_at", "runs")
     op.drop_index("ix_runs_job_id_robot_id", "runs")
 
     op.drop_table("runs")
@@ -494,12 +592,24 @@ def downgrade() -> None:
     op.drop_index("uq_robot_groups_tenant_id_name", "robot_groups")
 
     op.drop_table("robot_groups")
+    op.drop_index("uq_resources_queue_id_reference", "resources")
+    op.drop_index("ix_resources_write_until", "resources")
+    op.drop_index("ix_resources_write_run_id", "resources")
+    op.drop_index("ix_resources_tenant_id_queue_id", "resources")
+    op.drop_index("ix_resources_taken_by", "resources")
+    op.drop_index("ix_resources_read_until", "resources")
+    op.drop_index("ix_resources_read_run_id", "resources")
+    op.drop_index("ix_resources_postpone_until", "resources")
     op.drop_index("ix_resources_line", "resources")
+    op.drop_index("ix_resources_deadline", "resources")
 
     op.drop_table("resources")
-    op.drop_index("ix_resource_locks_run_id", "resource_locks")
+    op.drop_index("ix_resource_terms_line", "resource_terms")
 
-    op.drop_table("resource_locks")
+    op.drop_table("resource_terms")
+    op.drop_index("ix_resource_history_resource_id", "resource_history")
+
+    op.drop_table("resource_history")
     op.drop_index("uq_queues_tenant_id_name", "queues")
 
     op.drop_table("queues")
