@@ -16,7 +16,7 @@ from orchestrator.database import engine_options, prepare
 from orchestrator.jobs import announcements
 from orchestrator.resources import proposals
 from orchestrator.resources.proposals import Proposals
-from orchestrator.robots.presence import Presence
+from orchestrator.robots.presence import WAKE_CHANNEL, Presence
 from orchestrator.tasks.hints import Hints
 from orchestrator.transaction import Transactions
 
@@ -59,7 +59,7 @@ def assemble(config: Config, engine: Engine) -> Parts:
     transactions = Transactions(engine)
     presence = Presence(redis, config.run_lease_seconds)
     hints = Hints(redis, config.redis_url)
-    own_proposals = Proposals(redis)
+    own_proposals = Proposals(redis, WAKE_CHANNEL)
     announcements.subscribe(transactions, presence, hints)
     proposals.subscribe(transactions, own_proposals)
     return Parts(config, transactions, redis, presence, hints, own_proposals)

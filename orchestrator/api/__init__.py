@@ -17,6 +17,7 @@ from orchestrator.api import (
     problems,
     processes,
     queues,
+    resource_access,
     resources,
     robot_protocol,
     robots,
@@ -50,6 +51,6 @@ def register(app: APIFlask, parts: Parts) -> None:
     known = [operation for noun in NOUNS for operation in noun.routes.register(app, parts)]
     app.extensions[operations.OPENAPI] = json.dumps(openapi.document(known), ensure_ascii=False).encode()
     room = WaitingRoom(parts.config.redis_url, parts.config.waiting_capacity)
-    app.extensions[resources.ROOM] = room
+    app.extensions[resource_access.ROOM] = room
     robot_protocol.register(app, parts, room)
     app.wsgi_app = WholeBody(app.wsgi_app, parts.config.max_body_bytes)  # type: ignore[method-assign]

@@ -52,11 +52,12 @@ def patiently(
     seconds: float,
     attempt: Callable[[int | None], Result],
     join: Callable[[Transaction], Place],
+    stay: Callable[[Transaction, Place], None],
 ) -> Result:
     """What `attempt` returns, for at most `seconds` as long as it raises `Locked` or `Nothing`.
 
     `attempt` gets the place in line: None for who does not wait, and so asks nobody to go first. `join`
-    takes the place, and may raise `WaitCycle`.
+    takes the place, `stay` keeps it; either may raise `WaitCycle`.
     """
     if seconds <= 0:
         return settled(lambda: attempt(None))
@@ -65,9 +66,9 @@ def patiently(
     except (Locked, Nothing, NotYourTurn):
         place = call.transact(join)
     try:
-        return _stay(call, room, seconds, attempt, join, place)
+        return _stay(call, room, seconds, attempt, stay, place)
     finally:
-        call.transact(lambda tx: waits.leave(tx, place.ticket))
+        call.transact(lambda tx: waits.leave(tx, place.ticket, place.lines))
 
 
 def _stay(
@@ -75,7 +76,7 @@ def _stay(
     room: WaitingRoom,
     seconds: float,
     attempt: Callable[[int | None], Result],
-    join: Callable[[Transaction], Place],
+    stay: Callable[[Transaction, Place], None],
     place: Place,
 ) -> Result:
     results: list[Result] = []
@@ -86,7 +87,7 @@ def _stay(
             results.append(settled(lambda: attempt(place.ticket)))
         except (Locked, Nothing, NotYourTurn) as refusal:
             refusals.append(refusal)
-            call.transact(lambda tx: waits.stay(tx, place.ticket))
+            call.transact(lambda tx: stay(tx, place))
             return False
         return True
 

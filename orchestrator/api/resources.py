@@ -2,146 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import random
+import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal, TypeVar
 
-from flask import Response, current_app, request
-from pydantic import AfterValidator, Field
+from flask import Response
 
 from orchestrator.api.auth import ROBOT, Policy
 from orchestrator.api.call import Call
-from orchestrator.api.fields import Input, Integer, Moment
 from orchestrator.api.json_input import read_json
 from orchestrator.api.operation import OneOrMany
 from orchestrator.api.patience import Nothing, Place, patiently
-from orchestrator.api.queries import Number, Pages, Query, Text
+from orchestrator.api.resource_access import reader, room, waiting_at, who, written
+from orchestrator.api.resource_fields import (
+    FinishIn,
+    LockIn,
+    ResourceChange,
+    ResourceFilters,
+    ResourceIn,
+    TakeIn,
+    UnlockIn,
+    Waiting,
+    Writing,
+)
 from orchestrator.api.routes import Routes
-from orchestrator.api.waiting_room import WaitingRoom
-from orchestrator.errors import Conflict, Forbidden, Invalid
+from orchestrator.errors import Forbidden, Invalid
 from orchestrator.insights import resources as seen
 from orchestrator.insights.paging import Page
 from orchestrator.insights.resources import ResourceEvent, ResourceView, TakenView
 from orchestrator.resources import create as creation
-from orchestrator.resources import history, queues, waits
 from orchestrator.resources import lifecycle as verbs
+from orchestrator.resources import queues, waits
 from orchestrator.resources.conditions import Condition
-from orchestrator.resources.create import RESOURCES_IN_ONE_REQUEST, TAG_LIMIT, NewResource
-from orchestrator.resources.locks import MODES, Initiator, Mode
+from orchestrator.resources.create import RESOURCES_IN_ONE_REQUEST, NewResource
+from orchestrator.resources.locks import MODES, Mode
 from orchestrator.resources.model import STATUS_BY_NAME, ErrorKind
-from orchestrator.resources.proposals import queue_line, resource_line
-from orchestrator.runs import lifecycle as runs
+from orchestrator.resources.waits import queue_line
 from orchestrator.transaction import Transaction
 
 routes = Routes("resources")
-ROOM = "botswain-waiting-room"
-RUN_HEADER = "Botswain-Run"
-WIDEST_PRIORITY = 2**31 - 1
-LONGEST_LOCK = 10 * 366 * 24 * 3600
-
-Result = TypeVar("Result")
-Tag = Annotated[str, Field(min_length=1, max_length=TAG_LIMIT)]
-Tags = Annotated[list[Tag], Field(max_length=100)]
-ParameterName = Annotated[str, Field(min_length=1, max_length=120)]
-Parameters = Annotated[dict[ParameterName, Any], Field(max_length=100)]
-Priority = Annotated[Integer, Field(ge=0, le=WIDEST_PRIORITY)]
-Reference = Annotated[str, Field(min_length=1, max_length=255)]
-StatusName = Literal["New", "InProgress", "Processed", "Error"]
-LockName = Literal["none", "read", "write", "both"]
-Seconds = Annotated[float, Field(ge=0, le=55, allow_inf_nan=False)]
-Fence = Annotated[Integer, Field(ge=0, le=2**53)]
-
-
-def _distinct(tags: list[str]) -> list[str]:
-    return list(dict.fromkeys(tags))
-
-
-class ResourceIn(Input):
-    """A resource: any JSON as its value, and what it is found by."""
-
-    value: Any = None
-    reference: Reference | None = None
-    tags: Annotated[Tags, AfterValidator(_distinct)] = Field(default_factory=list)
-    priority: Priority = 0
-    parameters: Parameters = Field(default_factory=dict)
-    postpone_until: Moment | None = None
-    deadline: Moment | None = None
-
-
-class ResourceChange(Input):
-    """What is left out stays. Only a person sets `status`; a robot finishes."""
-
-    value: Any = None
-    reference: Reference | None = None
-    tags: Annotated[Tags, AfterValidator(_distinct)] = Field(default_factory=list)
-    priority: Priority = 0
-    parameters: Parameters = Field(default_factory=dict)
-    postpone_until: Moment | None = None
-    deadline: Moment | None = None
-    status: StatusName = "New"
-
-
-class Dated(Input):
-    """A lock with `until` or `for_seconds` ends by itself at that moment; with neither, with the run."""
-
-    until: Moment | None = None
-    for_seconds: Annotated[float, Field(gt=0, le=LONGEST_LOCK, allow_inf_nan=False)] | None = None
-    wait_seconds: Seconds = 0
-
-    def end(self, now: datetime) -> datetime | None:
-        if self.until is not None and self.for_seconds is not None:
-            raise Invalid.field("for_seconds", "give until or for_seconds, not both")
-        if self.for_seconds is not None:
-            return now + timedelta(seconds=self.for_seconds)
-        if self.until is not None and self.until <= now:
-            raise Invalid.field("until", "the moment has passed already")
-        return self.until
-
-
-class TakeIn(Dated):
-    """Which resource, and the lock that comes with it. Without a status in `where`, New is meant."""
-
-    where: dict[str, Any] = Field(default_factory=dict)
-    lock: LockName = "read"
-
-
-class LockIn(Dated):
-    lock: Literal["read", "write", "both"] = "both"
-    fence: Fence | None = None
-
-
-class UnlockIn(Input):
-    lock: Literal["read", "write", "both"] = "both"
-    fence: Fence | None = None
-
-
-class FinishIn(Input):
-    """Processed with a result, or Error with what went wrong and of which kind it is."""
-
-    status: Literal["Processed", "Error"] = "Processed"
-    result: Any = None
-    error: Annotated[str, Field(max_length=10_000)] | None = None
-    error_kind: Literal["business", "application"] | None = None
-    fence: Fence | None = None
-    wait_seconds: Seconds = 0
-
-
-class Waiting(Query):
-    wait_seconds: Annotated[Number, Field(ge=0, le=55)] = 0
-
-
-class Writing(Waiting):
-    fence: Annotated[Number, Field(ge=0)] | None = None
-
-
-class ResourceFilters(Pages):
-    """`where` is a condition as JSON."""
-
-    where: Annotated[str, Field(max_length=10_000)] | None = None
-    status: StatusName | None = None
-    reference: Text | None = None
-    tag: Text | None = None
+PATIENCE_WITH_PROPOSALS = 3
 
 
 @dataclass(frozen=True)
@@ -195,7 +96,7 @@ def list_resources(call: Call, queue: str, query: ResourceFilters) -> Response:
 
     def work(tx: Transaction) -> Page[ResourceView]:
         found = queues.existing(tx, queue)
-        return seen.listed(tx, found.id, condition, _reader(call, tx), query.limit, query.cursor)
+        return seen.listed(tx, found.id, condition, reader(call, tx), query.limit, query.cursor)
 
     return call.read(work)
 
@@ -212,35 +113,48 @@ def take_resource(call: Call, queue: str, body: TakeIn) -> Response:
     condition = Condition.read(body.where)
     modes = MODES[body.lock]
 
+    token = uuid.uuid4().hex
+    tries = 0
+
     def attempt(ticket: int | None) -> Response:
-        chosen: list[int] = []
+        nonlocal tries
+        tries += 1
+        chosen: set[int] = set()
 
         def propose(ids: Sequence[int]) -> int | None:
-            found = call.parts.proposals.choose(ids, f"{call.identity.actor}:{id(chosen)}")
-            chosen[:] = [found] if found is not None else []
+            found = call.parts.proposals.choose(ids, token)
+            if found is not None:
+                chosen.add(found)
+            elif tries > PATIENCE_WITH_PROPOSALS:
+                return random.choice(ids)  # noqa: S311  (whoever was proposed does not come; SQL decides)
             return found
 
         def work(tx: Transaction) -> TakenView:
             until = body.end(tx.now)
-            taken = verbs.take(tx, queue, condition, _who(call, tx), modes, until, propose, ticket)
+            taken = verbs.take(tx, queue, condition, who(call, tx), modes, until, propose, ticket)
             if taken is None:
                 raise Nothing
             return seen.taken(tx, taken.row, taken.fence)
 
+        settled = False
         try:
-            return call.write(work)
-        except Exception:
-            for resource_id in chosen:
-                call.parts.proposals.forget(resource_id)
-            raise
+            answer = call.write(work)
+            settled = Mode.READ in modes  # hidden from now on; otherwise it can be asked for at once
+            return answer
+        finally:
+            if not settled:
+                call.parts.proposals.forget(*chosen)
 
     def join(tx: Transaction) -> Place:
         found = queues.existing(tx, queue)
-        ticket = waits.join(tx, _who(call, tx), modes, queue_id=found.id, where=body.where)
+        ticket = waits.join(tx, who(call, tx), modes, queue_id=found.id, where=body.where)
         return Place(ticket, [queue_line(found.id)])
 
+    def stay(tx: Transaction, place: Place) -> None:
+        waits.stay(tx, place.ticket)
+
     try:
-        return patiently(call, _room(), body.wait_seconds, attempt, join)
+        return patiently(call, room(), body.wait_seconds, attempt, join, stay)
     except Nothing:
         return Response(status=204)
 
@@ -252,10 +166,10 @@ def take_resource(call: Call, queue: str, body: TakeIn) -> Response:
 def get_resource(call: Call, resource: str, query: Waiting) -> Response:
     """Get a resource; one that another run has locked for reading is waited for, or refused."""
 
-    def work(tx: Transaction) -> ResourceView:
-        return seen.view(tx, verbs.read(tx, resource, _reader(call, tx)))
+    def attempt(ticket: int | None) -> Response:
+        return call.read(lambda tx: seen.view(tx, verbs.read(tx, resource, reader(call, tx), ticket)))
 
-    return _patiently(call, resource, (Mode.READ,), query.wait_seconds, lambda _: call.read(work))
+    return waiting_at(call, resource, (Mode.READ,), query.wait_seconds, attempt)
 
 
 @routes.patch(
@@ -273,20 +187,23 @@ def change_resource(call: Call, resource: str, body: ResourceChange, query: Writ
             raise Forbidden("status: only a person sets it; a robot finishes, or lets its run end.")
         wanted["status"] = STATUS_BY_NAME[wanted["status"]].value
 
-    def work(tx: Transaction) -> ResourceView:
-        return seen.view(tx, verbs.change(tx, resource, _who(call, tx), wanted, query.fence))
+    def attempt(ticket: int | None) -> Response:
+        def work(tx: Transaction) -> ResourceView:
+            return seen.view(tx, verbs.change(tx, resource, who(call, tx), wanted, query.fence, ticket))
 
-    return _written(call, resource, (Mode.WRITE,), query.wait_seconds, lambda _: call.write(work))
+        return call.write(work)
+
+    return written(call, resource, (Mode.WRITE,), query.wait_seconds, attempt)
 
 
 @routes.delete("/resources/<resource>", Policy.OPERATOR_OR_ROBOT, query=Writing, status=204)
 def delete_resource(call: Call, resource: str, query: Writing) -> Response:
     """Delete a resource; one that another has locked for writing is waited for, or refused."""
 
-    def work(tx: Transaction) -> None:
-        verbs.remove(tx, resource, _who(call, tx), query.fence)
+    def attempt(ticket: int | None) -> Response:
+        return call.write(lambda tx: verbs.remove(tx, resource, who(call, tx), query.fence, ticket))
 
-    return _written(call, resource, (Mode.WRITE,), query.wait_seconds, lambda _: call.write(work))
+    return written(call, resource, (Mode.WRITE,), query.wait_seconds, attempt)
 
 
 @routes.post("/resources/<resource>/lock", Policy.OPERATOR_OR_ROBOT, body=LockIn, answer=TakenView)
@@ -296,12 +213,12 @@ def lock_resource(call: Call, resource: str, body: LockIn) -> Response:
 
     def attempt(ticket: int | None) -> Response:
         def work(tx: Transaction) -> TakenView:
-            taken = verbs.lock(tx, resource, _who(call, tx), modes, body.end(tx.now), ticket)
+            taken = verbs.lock(tx, resource, who(call, tx), modes, body.end(tx.now), body.fence, ticket)
             return seen.taken(tx, taken.row, taken.fence)
 
         return call.write(work)
 
-    return _written(call, resource, modes, body.wait_seconds, attempt)
+    return written(call, resource, modes, body.wait_seconds, attempt)
 
 
 @routes.post("/resources/<resource>/unlock", Policy.OPERATOR_OR_ROBOT, body=UnlockIn, answer=ResourceView)
@@ -309,9 +226,9 @@ def unlock_resource(call: Call, resource: str, body: UnlockIn) -> Response:
     """Lift locks: a run its own, a person anybody's."""
 
     def work(tx: Transaction) -> ResourceView:
-        return seen.view(tx, verbs.unlock(tx, resource, _who(call, tx), MODES[body.lock], body.fence))
+        return seen.view(tx, verbs.unlock(tx, resource, who(call, tx), MODES[body.lock], body.fence))
 
-    return _written(call, resource, (), 0, lambda _: call.write(work))
+    return written(call, resource, (), 0, lambda _: call.write(work))
 
 
 @routes.post("/resources/<resource>/finish", Policy.OPERATOR_OR_ROBOT, body=FinishIn, answer=ResourceView)
@@ -321,86 +238,18 @@ def finish_resource(call: Call, resource: str, body: FinishIn) -> Response:
         raise Invalid.field("error", "what is Processed has no error; say status Error")
     kind = ErrorKind(body.error_kind or "application") if body.status == "Error" else None
 
-    def work(tx: Transaction) -> ResourceView:
-        row = verbs.finish(
-            tx,
-            resource,
-            _who(call, tx),
-            result=body.result,
-            error=body.error,
-            error_kind=kind,
-            fence=body.fence,
-        )
-        return seen.view(tx, row)
+    told = {"result": body.result, "error": body.error, "error_kind": kind, "fence": body.fence}
 
-    return _written(call, resource, (Mode.WRITE,), body.wait_seconds, lambda _: call.write(work))
+    def attempt(ticket: int | None) -> Response:
+        def work(tx: Transaction) -> ResourceView:
+            return seen.view(tx, verbs.finish(tx, resource, who(call, tx), **told, ticket=ticket))
+
+        return call.write(work)
+
+    return written(call, resource, (Mode.WRITE,), body.wait_seconds, attempt)
 
 
 @routes.get("/resources/<resource>/history", Policy.VIEWER, answer=ResourceHistory)
 def get_resource_history(call: Call, resource: str) -> Response:
     """Get every value, state, lock, owner, fence and refused write of a resource, in order."""
     return call.read(lambda tx: ResourceHistory(seen.history(tx, verbs.existing(tx, resource).id)))
-
-
-# Who asks, and waiting ----------------------------------------------------------------------------------
-
-
-def _who(call: Call, tx: Transaction) -> Initiator:
-    """The initiator: a robot's run, or a person."""
-    actor = call.identity.actor
-    if call.identity.role != ROBOT:
-        return Initiator(person=actor.name)
-    run = runs.of_robot(tx, actor.id, request.headers.get(RUN_HEADER))
-    return Initiator(run_id=run.id, job_guid=run.job_guid)
-
-
-def _reader(call: Call, tx: Transaction) -> Initiator:
-    """A robot that only looks need not be in a run; it then sees what any other robot sees."""
-    try:
-        return _who(call, tx)
-    except runs.NoRun:
-        return Initiator(run_id=0)
-
-
-def _patiently(
-    call: Call,
-    resource: str,
-    modes: Sequence[Mode],
-    seconds: float,
-    attempt: Callable[[int | None], Response],
-) -> Response:
-    def join(tx: Transaction) -> Place:
-        row = verbs.existing(tx, resource)
-        who = _reader(call, tx)
-        ticket = waits.join(tx, who, modes, resource_id=row.id)
-        waits.refuse_cycle(tx, who, row, modes, waits.NEWCOMER)
-        return Place(ticket, [resource_line(row.id)])
-
-    return patiently(call, _room(), seconds, attempt, join)
-
-
-def _written(
-    call: Call,
-    resource: str,
-    modes: Sequence[Mode],
-    seconds: float,
-    attempt: Callable[[int | None], Response],
-) -> Response:
-    """A write; one that is refused changes nothing but the history, which says who tried."""
-    try:
-        return _patiently(call, resource, modes, seconds, attempt)
-    except Conflict as conflict:
-        refusal = conflict  # the name of an except clause ends with it
-        call.transact(lambda tx: _note_refusal(call, tx, resource, refusal))
-        raise
-
-
-def _note_refusal(call: Call, tx: Transaction, resource: str, refusal: Conflict) -> None:
-    row = verbs.existing(tx, resource)
-    detail: dict[str, Any] = {"operation": call.operation.name, "code": refusal.code, "why": refusal.detail[:500]}
-    history.write(tx, [history.line(tx, "refused", dict(row._mapping), **detail)])
-
-
-def _room() -> WaitingRoom:
-    room: WaitingRoom = current_app.extensions[ROOM]
-    return room

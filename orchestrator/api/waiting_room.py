@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -26,7 +25,7 @@ class WaitingRoom:
         self._redis_url = redis_url
         self._places = threading.BoundedSemaphore(capacity) if capacity else None
         self._lock = threading.Lock()
-        self._waiting: dict[str, OrderedDict[int, threading.Event]] = {}
+        self._waiting: dict[str, dict[int, threading.Event]] = {}
         self._listener: threading.Thread | None = None
         self._tickets = 0
 
@@ -41,11 +40,14 @@ class WaitingRoom:
         ticket = self._enter(lines, event)
         try:
             deadline = time.monotonic() + seconds
+            woken = False
             while not look():
+                if woken:
+                    self._pass_on(lines, ticket, event)
                 left = deadline - time.monotonic()
                 if left <= 0:
                     return False
-                event.wait(min(left, RECHECK_SECONDS))
+                woken = event.wait(min(left, RECHECK_SECONDS))
                 event.clear()
             return True
         finally:
@@ -64,13 +66,23 @@ class WaitingRoom:
                     for event in waiting.values():
                         event.set()
                 else:
-                    waiting.popitem(last=False)[1].set()
+                    waiting.pop(min(waiting)).set()
+
+    def _pass_on(self, lines: Sequence[str], ticket: int, event: threading.Event) -> None:
+        """Who was woken for nothing stands at its place again; in a queue the next may have use for it."""
+        with self._lock:
+            for line in lines:
+                waiting = self._waiting.setdefault(line, {})
+                waiting[ticket] = event
+                later = [number for number in waiting if number > ticket]
+                if later and line.startswith("queue:"):
+                    waiting.pop(min(later)).set()
 
     def _enter(self, lines: Sequence[str], event: threading.Event) -> int:
         with self._lock:
             self._tickets += 1
             for line in lines:
-                self._waiting.setdefault(line, OrderedDict())[self._tickets] = event
+                self._waiting.setdefault(line, {})[self._tickets] = event
             if self._listener is None or not self._listener.is_alive():
                 self._listener = threading.Thread(target=self._listen, name="wake-ups", daemon=True)
                 self._listener.start()

@@ -20,6 +20,7 @@ OPERATORS = ("eq", "ne", "in", "nin", "lt", "lte", "gt", "gte", "contains", "exi
 TAG_OPERATORS = ("all", "any", "none")
 PARTS_LIMIT = 100
 TEXT_LIMIT = 1000
+INDEXES = frozenset(str(number) for number in range(1000))  # of lists within a value
 _MISSING = object()
 
 
@@ -36,7 +37,8 @@ class Clause:
         if self.field == "tags":
             return _TAG_TESTS[self.operator](set(found), set(self.operand))
         if self.operator == "exists":
-            return bool((found is not _MISSING) == self.operand)
+            is_there = found is not _MISSING and not (self.field == "reference" and found is None)
+            return bool(is_there == self.operand)
         return _TESTS[self.operator](found, self.operand)
 
 
@@ -190,17 +192,21 @@ def _read_value(name: str, value: Any, place: str) -> Any:
 def _moment(value: Any, place: str) -> datetime:
     try:
         moment = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
+        if moment.tzinfo is not None:
+            return moment.astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):
         raise Invalid.field(place, "it must be a time like 2026-03-01T09:30:00Z") from None
-    if moment.tzinfo is None:
-        raise Invalid.field(place, "the time says no offset; end it with Z for UTC")
-    return moment.astimezone(UTC)
+    raise Invalid.field(place, "the time says no offset; end it with Z for UTC")
 
 
 def _normal(value: Any) -> Any:
-    """1 and 1.0 are one number in JSON."""
+    """1 and 1.0 are one number in JSON, at any depth."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
+    if isinstance(value, list):
+        return [_normal(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _normal(item) for name, item in value.items()}
     return value
 
 
@@ -217,7 +223,7 @@ def _find(row: Mapping[str, Any], field: str) -> Any:
     for step in path.split("."):
         if isinstance(found, dict) and step in found:
             found = found[step]
-        elif isinstance(found, list) and step.isdigit() and int(step) < len(found):
+        elif isinstance(found, list) and step in INDEXES and int(step) < len(found):
             found = found[int(step)]
         else:
             return _MISSING
@@ -229,7 +235,11 @@ def _is_ordered(value: Any) -> bool:
 
 
 def _same(found: Any, wanted: Any) -> bool:
-    """JSON's equality: true is not 1."""
+    """JSON's equality, at any depth: true is not 1."""
+    if isinstance(found, list) and isinstance(wanted, list):
+        return len(found) == len(wanted) and all(map(_same, found, wanted))
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        return found.keys() == wanted.keys() and all(_same(found[name], wanted[name]) for name in found)
     return isinstance(found, bool) == isinstance(wanted, bool) and bool(found == wanted)
 
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import jsonschema
+from referencing.exceptions import Unresolvable
 from sqlalchemy import insert, select
 
 from orchestrator.database import new_guid
@@ -53,16 +54,23 @@ def create(tx: Transaction, queue_key: str, orders: Sequence[NewResource]) -> li
 
 def _check(queue: Any, orders: Sequence[NewResource]) -> None:
     schema = queue.json_schema
-    validator = jsonschema.Draft202012Validator(schema) if schema is not None else None
+    validator = queues.validator(schema) if schema is not None else None
     errors = []
     for index, order in enumerate(orders):
         place = f"{index}." if len(orders) > 1 else ""
-        found = next(iter(validator.iter_errors(order.value)), None) if validator else None
+        found = _first_error(validator, order.value) if validator else None
         if found is not None:
             path = ".".join(["value", *(str(step) for step in found.absolute_path)])
             errors.append(FieldError(place + path, f"the queue's schema says: {found.message[:200]}"))
     if errors:
         raise Invalid(errors=errors)
+
+
+def _first_error(validator: Any, value: Any) -> jsonschema.ValidationError | None:
+    try:
+        return next(iter(validator.iter_errors(value)), None)
+    except (Unresolvable, RecursionError) as error:
+        return jsonschema.ValidationError(f"{type(error).__name__}: the schema itself cannot be followed")
 
 
 def _present(tx: Transaction, queue: Any, orders: Sequence[NewResource]) -> dict[str, str]:

@@ -20,7 +20,7 @@ from orchestrator.resources.conditions import Condition
 from orchestrator.resources.create import rank
 from orchestrator.resources.holders import describe
 from orchestrator.resources.locks import MODES, Initiator, Mode
-from orchestrator.resources.model import ErrorKind, Resource, ResourceStatus, ResourceTerm
+from orchestrator.resources.model import STATUS_NAMES, ErrorKind, Resource, ResourceStatus, ResourceTerm
 from orchestrator.runs import lifecycle as runs
 from orchestrator.transaction import Transaction
 
@@ -28,6 +28,7 @@ Row = Mapping[str, Any]
 # Of candidates' ids in order, the one that nobody else is being given at this moment; None: none of them.
 Propose = Callable[[Sequence[int]], int | None]
 CANDIDATES = 20
+DONE = (ResourceStatus.PROCESSED, ResourceStatus.ERROR)
 
 
 @dataclass(frozen=True)
@@ -74,18 +75,22 @@ def _free(
     condition: Condition,
     who: Initiator,
     modes: Sequence[Mode],
-    earlier: Sequence[Condition],
+    earlier: Sequence[waits.Earlier],
 ) -> list[Any]:
     """The first rows that `who` may have: not hidden or locked by others, nor due to one who came before."""
     found: list[Any] = []
     limit = CANDIDATES if modes else 1
     for row in search.in_line(tx, queue_id, condition):
         hidden = locks.hindrance(row, {Mode.READ, *modes}, who, tx.now)
-        if hidden is None and not any(one.holds(search.plain(row)) for one in earlier):
+        if hidden is None and not _is_due_to(earlier, row, tx.now):
             found.append(row)
             if len(found) == limit:
                 break
     return found
+
+
+def _is_due_to(earlier: Sequence[waits.Earlier], row: Any, now: datetime) -> bool:
+    return any(search.is_wanted(row, one.condition) and one.could_have(row, now) for one in earlier)
 
 
 def _granted(
@@ -106,15 +111,20 @@ def _granted(
     return Taken(after, fence)
 
 
-def read(tx: Transaction, public_id: str, who: Initiator) -> Row:
+def read(tx: Transaction, public_id: str, who: Initiator, ticket: int | None = None) -> Row:
     """The resource by its id. Raises `Locked` while another's read lock hides it."""
     row = existing(tx, public_id)
-    _let_pass(tx, row, (Mode.READ,), who, "read")
+    _let_pass(tx, row, (Mode.READ,), who, "read", ticket)
     return dict(row._mapping)
 
 
 def change(
-    tx: Transaction, public_id: str, who: Initiator, wanted: Mapping[str, Any], fence: int | None = None
+    tx: Transaction,
+    public_id: str,
+    who: Initiator,
+    wanted: Mapping[str, Any],
+    fence: int | None = None,
+    ticket: int | None = None,
 ) -> Row:
     """Change value, tags, priority, parameters, reference, postpone_until, deadline or (a person) status.
 
@@ -122,7 +132,7 @@ def change(
     """
     row = existing(tx, public_id)
     locks.check_fence(row, fence, who, tx.now)
-    _let_pass(tx, row, (Mode.WRITE,), who, "changed")
+    _let_pass(tx, row, (Mode.WRITE,), who, "changed", ticket)
     values = dict(wanted) | {"updated_at": tx.now}
     if row.taken_by is not None and row.taken_by == who.run_id:
         values["progress_at"] = tx.now
@@ -156,16 +166,22 @@ def finish(
     error: str | None = None,
     error_kind: ErrorKind | None = None,
     fence: int | None = None,
+    ticket: int | None = None,
 ) -> Row:
     """Processed with a result or, with an `error_kind`, Error; the caller's locks go in the same step.
 
-    An error that the queue's policy retries puts the resource back to New instead.
+    An error that the queue's policy retries puts the resource back to New instead. What is finished is
+    finished once: said again, because the answer was lost, it changes nothing.
     """
     row = existing(tx, public_id)
     locks.check_fence(row, fence, who, tx.now)
     if row.taken_by is not None and not who.is_person and row.taken_by != who.run_id:
         raise Conflict("Another run works on this resource; only that run or a person finishes it.")
-    _let_pass(tx, row, (Mode.WRITE,), who, "finished")
+    _let_pass(tx, row, (Mode.WRITE,), who, "finished", ticket)
+    if row.status in DONE and not who.is_person and not locks.own(row, who, tx.now):
+        if _outcome(row) == (result, error, error_kind.value if error_kind else None):
+            return dict(row._mapping)
+        raise Conflict(f"The resource is {STATUS_NAMES[ResourceStatus(row.status)]} already.")
     mine = tuple(Mode) if who.is_person else locks.own(row, who, tx.now)
     values = {"updated_at": tx.now, "taken_by": None, "result": result, "error": error, **locks.freeing(mine)}
     if error_kind is None:
@@ -182,20 +198,20 @@ def lock(
     who: Initiator,
     modes: Sequence[Mode],
     until: datetime | None,
+    fence: int | None = None,
     ticket: int | None = None,
 ) -> Taken:
     """Set locks on a resource, or change the date of one's own. A person becomes the initiator."""
     row = existing(tx, public_id)
+    locks.check_fence(row, fence, who, tx.now)
     if who.run_id is not None:
         runs.hold(tx, who.run_id)
-    if not who.is_person and waits.earlier_at(tx, row.id, ticket):
-        raise waits.NotYourTurn
-    _let_pass(tx, row, modes, who, "locked")
-    fence, values = locks.granting(row, modes, who, until)
+    _let_pass(tx, row, modes, who, "locked", ticket)
+    granted, values = locks.granting(row, modes, who, until)
     after = changes.apply(
         tx, "lock", row, values, who, locks=[str(mode) for mode in modes], until=_text(until)
     )
-    return Taken(after, fence)
+    return Taken(after, granted)
 
 
 def unlock(
@@ -212,11 +228,13 @@ def unlock(
     return changes.apply(tx, "unlock", row, values, who, frees=True, locks=[str(mode) for mode in present])
 
 
-def remove(tx: Transaction, public_id: str, who: Initiator, fence: int | None = None) -> None:
+def remove(
+    tx: Transaction, public_id: str, who: Initiator, fence: int | None = None, ticket: int | None = None
+) -> None:
     """Delete a resource. Its history stays."""
     row = existing(tx, public_id)
     locks.check_fence(row, fence, who, tx.now)
-    _let_pass(tx, row, (Mode.WRITE,), who, "deleted")
+    _let_pass(tx, row, (Mode.WRITE,), who, "deleted", ticket)
     gone = delete(Resource).where(
         Resource.id == row.id, Resource.tenant_id == tx.tenant_id, Resource.version == row.version
     )
@@ -234,10 +252,22 @@ def existing(tx: Transaction, public_id: str) -> Any:
     return row
 
 
-def _let_pass(tx: Transaction, row: Any, modes: Iterable[Mode], who: Initiator, what: str) -> None:
+def _let_pass(
+    tx: Transaction,
+    row: Any,
+    modes: Sequence[Mode],
+    who: Initiator,
+    what: str,
+    ticket: int | None = None,
+) -> None:
     lock = locks.hindrance(row, modes, who, tx.now)
     if lock is not None:
         raise locks.refuse(lock, what, describe(tx, lock))
+    waits.in_turn(tx, row, modes, who, ticket)
+
+
+def _outcome(row: Any) -> tuple[Any, str | None, str | None]:
+    return row.result, row.error, row.error_kind
 
 
 def _shown(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Queues of resources that robots share, with their locks and history (Robin's document on resource queues)."""
+"""Queues of resources that robots share, their locks and history (Robin's resource queues)."""
 
 from __future__ import annotations
 

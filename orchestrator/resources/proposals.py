@@ -10,7 +10,7 @@ import structlog
 from redis import Redis, RedisError
 
 from orchestrator.resources.changes import ResourcesFreed
-from orchestrator.robots.presence import WAKE_CHANNEL
+from orchestrator.resources.waits import PlaceLeft, queue_line, resource_line
 from orchestrator.transaction import Transactions
 
 log = structlog.get_logger(__name__)
@@ -20,12 +20,13 @@ FORGOTTEN_AFTER_MS = 3000
 
 
 class Proposals:
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, wake_channel: str) -> None:
         self._redis = redis
+        self._wake_channel = wake_channel
         self._script = redis.register_script((Path(__file__).parent / "propose.lua").read_text("utf-8"))
 
     def choose(self, ids: Sequence[int], token: str) -> int | None:
-        """One of `ids`, the earliest that nobody else is being given; None where each is.
+        """One of `ids`, the earliest that nobody else is being given; None where each is being given.
 
         While Redis is away every robot is sent for the first: slower, and as right, because SQL decides.
         """
@@ -38,23 +39,17 @@ class Proposals:
             return ids[0]
         return ids[index - 1] if index else None
 
-    def forget(self, resource_id: int) -> None:
-        """The grant did not come about: another may be sent for it."""
+    def forget(self, *resource_ids: int) -> None:
+        """They are not being given any more: another may be sent for them."""
+        if not resource_ids:
+            return
         try:
-            self._redis.delete(KEY.format(resource_id))
+            self._redis.delete(*[KEY.format(resource_id) for resource_id in resource_ids])
         except RedisError as error:
             log.info("proposal_not_forgotten", error=str(error)[:200])
 
     def wake(self, lines: Iterable[str]) -> None:
-        self._redis.publish(WAKE_CHANNEL, " ".join(lines))
-
-
-def queue_line(queue_id: int) -> str:
-    return f"queue:{queue_id}"
-
-
-def resource_line(resource_id: int) -> str:
-    return f"resource:{resource_id}"
+        self._redis.publish(self._wake_channel, " ".join(lines))
 
 
 def subscribe(transactions: Transactions, proposals: Proposals) -> None:
@@ -63,8 +58,11 @@ def subscribe(transactions: Transactions, proposals: Proposals) -> None:
     def freed(facts: list[ResourcesFreed]) -> None:
         lines = [queue_line(fact.queue_id) for fact in facts]
         ids = [resource_id for fact in facts for resource_id in fact.resource_ids]
-        for resource_id in ids:
-            proposals.forget(resource_id)
+        proposals.forget(*ids)
         proposals.wake([*lines, *[resource_line(resource_id) for resource_id in ids]])
 
+    def left(facts: list[PlaceLeft]) -> None:
+        proposals.wake(fact.line for fact in facts)
+
     transactions.subscribe(ResourcesFreed, freed)
+    transactions.subscribe(PlaceLeft, left)

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import jsonschema
+from referencing import Registry
 from sqlalchemy import bindparam, delete, insert, or_, select, update
 
 from orchestrator import audit
@@ -65,6 +66,11 @@ def remove(tx: Transaction, key: str) -> None:
         raise Conflict(f"Queue {queue.name!r} still holds resources; delete those first.")
     tx.execute(delete(Queue).where(Queue.id == queue.id, Queue.tenant_id == tx.tenant_id))
     audit.record(tx, "queue.delete", queue.name)
+
+
+def validator(schema: Any) -> jsonschema.Draft202012Validator:
+    """A schema is data of a caller: what it refers to is looked for in itself only, never fetched."""
+    return jsonschema.Draft202012Validator(schema, registry=Registry())
 
 
 def check_schema(schema: Any | None) -> None:

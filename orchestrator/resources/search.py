@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -70,10 +71,22 @@ def in_line(tx: Transaction, queue_id: int, condition: Condition) -> Iterator[An
     A condition that names no status means New: the rest is taken or done. An equality of a parameter or a
     tag is an index entry of its own, so that a rare value is found without reading over the others.
     """
-    statuses = condition.statuses if condition.names("status") else {ResourceStatus.NEW}
     terms = condition.terms
-    for status in sorted(statuses):
-        yield from _of_status(tx, queue_id, condition, status, terms[0] if terms else None)
+    lines = [
+        _of_status(tx, queue_id, condition, status, terms[0] if terms else None)
+        for status in sorted(meant(condition))
+    ]
+    yield from heapq.merge(*lines, key=lambda row: (row.rank, row.id))
+
+
+def meant(condition: Condition) -> frozenset[ResourceStatus]:
+    """The statuses in which `take` looks."""
+    return condition.statuses if condition.names("status") else frozenset({ResourceStatus.NEW})
+
+
+def is_wanted(row: Any, condition: Condition) -> bool:
+    """Whether a `take` with this condition would give this row."""
+    return ResourceStatus(row.status) in meant(condition) and condition.holds(plain(row))
 
 
 def _of_status(

@@ -6,7 +6,8 @@ A wait is renewed while its owner stays on the line; one that is not renewed has
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import bindparam, delete, insert, select, update
@@ -18,7 +19,7 @@ from orchestrator.resources.conditions import Condition
 from orchestrator.resources.locks import Initiator, Mode
 from orchestrator.resources.model import Wait
 from orchestrator.runs.model import Run
-from orchestrator.transaction import Transaction
+from orchestrator.transaction import Fact, Transaction
 
 ALIVE = timedelta(seconds=5)
 LONGEST_CYCLE = 100
@@ -30,16 +31,43 @@ class NotYourTurn(Conflict):
     code = "not_your_turn"
 
 
+@dataclass(frozen=True)
+class PlaceLeft(Fact):
+    """Somebody has left this line: those behind may be served now."""
+
+    line: str
+
+
+def queue_line(queue_id: int) -> str:
+    return f"queue:{queue_id}"
+
+
+def resource_line(resource_id: int) -> str:
+    return f"resource:{resource_id}"
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """One who came before, and what for."""
+
+    who: Initiator
+    modes: tuple[Mode, ...]
+    condition: Condition
+
+    def could_have(self, row: Any, now: datetime) -> bool:
+        """Whether this resource is to be left to them. What another's lock keeps from them is not: who
+        waits for them there, and holds that lock, would wait for ever."""
+        return locks.hindrance(row, self.modes, self.who, now) is None
+
+
 _LINE = Wait.alive_until > database_time()
 NEWCOMER = 2**62  # a ticket behind all that there are
-_IN_QUEUE = select(Wait.id, Wait.condition).where(
+_IN_QUEUE = select(Wait.run_id, Wait.modes, Wait.condition).where(
     Wait.queue_id == bindparam("p_queue_id"), _LINE, Wait.id < bindparam("p_ticket")
 )
-_AT_RESOURCE = (
-    select(Wait.id).where(
-        Wait.resource_id == bindparam("p_resource_id"), _LINE, Wait.id < bindparam("p_ticket")
-    )
-).limit(1)
+_AT_RESOURCE = select(Wait.run_id, Wait.modes, Wait.condition).where(
+    Wait.resource_id == bindparam("p_resource_id"), _LINE, Wait.id < bindparam("p_ticket")
+)
 _RENEW = update(Wait).where(Wait.id == bindparam("p_id")).values(alive_until=bindparam("p_until"))
 
 
@@ -73,23 +101,40 @@ def stay(tx: Transaction, ticket: int) -> None:
     tx.execute(_RENEW, {"p_id": ticket, "p_until": tx.now + ALIVE})
 
 
-def leave(tx: Transaction, ticket: int) -> None:
+def leave(tx: Transaction, ticket: int, lines: Sequence[str]) -> None:
+    """Give the place up; those behind are told."""
     tx.execute(delete(Wait).where(Wait.id == ticket))
+    for line in lines:
+        tx.announce(PlaceLeft(line))
 
 
-def earlier_in_queue(tx: Transaction, queue_id: int, ticket: int | None) -> list[Condition]:
-    """What those want who came before, each of whom is to be served first. `None`: nobody is asked for."""
+def earlier_in_queue(tx: Transaction, queue_id: int, ticket: int | None) -> list[Earlier]:
+    """Those who came before, each of whom is to be served first. `None`: nobody is asked for."""
     if ticket is None:
         return []
     rows = tx.execute(_IN_QUEUE, {"p_queue_id": queue_id, "p_ticket": ticket}).all()
-    return [Condition.read(row.condition or {}) for row in rows]
+    return [_earlier(row, (Mode.READ,)) for row in rows]
 
 
-def earlier_at(tx: Transaction, resource_id: int, ticket: int | None) -> bool:
-    """Whether somebody who came before still waits to lock this resource."""
-    if ticket is None:
-        return False
-    return tx.execute(_AT_RESOURCE, {"p_resource_id": resource_id, "p_ticket": ticket}).first() is not None
+def _earlier(row: Any, always: Sequence[Mode] = ()) -> Earlier:
+    modes = {*always, *(Mode(mode) for mode in row.modes.split("+") if mode)}
+    who = Initiator(run_id=row.run_id)
+    return Earlier(who, tuple(sorted(modes)), Condition.read(row.condition or {}))
+
+
+def in_turn(tx: Transaction, row: Any, modes: Sequence[Mode], who: Initiator, ticket: int | None) -> None:
+    """Raise `NotYourTurn` where somebody who came before waits for the same lock, and could have it now.
+
+    Persons wait for nobody, nor does who holds the lock already. `ticket` None: nobody is asked for.
+    """
+    if ticket is None or who.is_person:
+        return
+    wanted = set(modes) - set(locks.own(row, who, tx.now))
+    if not wanted:
+        return
+    found = tx.execute(_AT_RESOURCE, {"p_resource_id": row.id, "p_ticket": ticket}).all()
+    if any(wanted & set(one.modes) and one.could_have(row, tx.now) for one in map(_earlier, found)):
+        raise NotYourTurn
 
 
 # Circles ------------------------------------------------------------------------------------------------
@@ -98,7 +143,8 @@ def earlier_at(tx: Transaction, resource_id: int, ticket: int | None) -> bool:
 def refuse_cycle(tx: Transaction, who: Initiator, row: Any, modes: Sequence[Mode], ticket: int) -> None:
     """Raise `WaitCycle` where those whom `who` would wait for wait, in the end, for `who`.
 
-    Of two that close a circle at the same moment the one who came last is refused, not both.
+    Of two that close a circle at the same moment the one who came last is refused, not both: `ticket` is
+    the place of `who`. Neither sees the other's place before it is committed, so who stays asks again.
     """
     if who.run_id is None:
         return

@@ -18,13 +18,14 @@ from orchestrator import schema
 from orchestrator.database import Base, database_time, engine_options, prepare
 from orchestrator.jobs import consume, dispatch, lifecycle, moves, report
 from orchestrator.jobs.lifecycle import NewJob
-from orchestrator.jobs.model import Job, JobHistory, Run
+from orchestrator.jobs.model import Job, JobHistory
 from orchestrator.jobs.report import Report
 from orchestrator.jobs.states import Status
 from orchestrator.processes import lifecycle as processes
 from orchestrator.processes import packages
 from orchestrator.robots import lifecycle as robots
 from orchestrator.robots.lifecycle import NewRobot
+from orchestrator.runs.model import Run
 from orchestrator.tasks import partitions
 from orchestrator.tasks.claim import Batch, ClaimedTask, Ownership, claim
 from orchestrator.tasks.model import Lane, Task, TaskStatus

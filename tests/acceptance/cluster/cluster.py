@@ -50,7 +50,11 @@ class Cluster:
 
     def environment(self, **more: str) -> dict[str, str]:
         """Nothing of the tests' own environment but what every program needs."""
-        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+        kept = {
+            name: os.environ[name]
+            for name in ("PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH")
+            if name in os.environ
+        }
         return {
             **kept,
             "DATABASE_URL": self.database_url,

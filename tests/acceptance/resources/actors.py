@@ -1,0 +1,155 @@
+"""Who works on resources: robots in their runs, and a person; each call gives the bare answer."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import copy
+from secrets import token_hex
+from threading import Thread
+from typing import Any
+
+import httpx
+
+from tests.acceptance.cluster import Cluster, Robot
+from tests.acceptance.cluster.robot import SUCCESS, basic
+
+Json = dict[str, Any]
+
+
+class Caller:
+    """Anybody with credentials; the verbs of resources."""
+
+    def __init__(self, url: str, **headers: str) -> None:
+        self._http = httpx.Client(
+            verify=False,  # plain HTTP; reading the system's certificates takes 50 ms a client
+            base_url=f"{url}/api/v1",
+            headers=headers,
+            timeout=75,
+            limits=httpx.Limits(max_connections=50, keepalive_expiry=2),
+        )
+
+    def send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        return self._http.request(method, path, **options)
+
+    def post(self, path: str, **body: Any) -> httpx.Response:
+        return self.send("POST", path, json=body)
+
+    def create(self, queue: str, *resources: Json) -> list[str]:
+        """The ids of new resources."""
+        answer = self.send("POST", f"/queues/{queue}/resources", json=list(resources))
+        assert answer.status_code == 201, answer.text
+        return [item["id"] for item in answer.json()["items"]]
+
+    def take(self, queue: str, **body: Any) -> httpx.Response:
+        return self.post(f"/queues/{queue}/take", **body)
+
+    def taken(self, queue: str, **body: Any) -> Json:
+        answer = self.take(queue, **body)
+        assert answer.status_code == 200, f"{answer.status_code} {answer.text}"
+        return dict(answer.json())
+
+    def search(self, queue: str, **query: Any) -> list[str]:
+        answer = self.send("GET", f"/queues/{queue}/resources", params=query)
+        assert answer.status_code == 200, answer.text
+        return [item["id"] for item in answer.json()["items"]]
+
+    def read(self, resource: str, **query: Any) -> httpx.Response:
+        return self.send("GET", f"/resources/{resource}", params=query)
+
+    def change(self, resource: str, body: Json | None = None, **query: Any) -> httpx.Response:
+        return self.send("PATCH", f"/resources/{resource}", json=body or {"value": "new"}, params=query)
+
+    def delete(self, resource: str, **query: Any) -> httpx.Response:
+        return self.send("DELETE", f"/resources/{resource}", params=query)
+
+    def lock(self, resource: str, lock: str = "both", **body: Any) -> httpx.Response:
+        return self.post(f"/resources/{resource}/lock", lock=lock, **body)
+
+    def unlock(self, resource: str, lock: str = "both", **body: Any) -> httpx.Response:
+        return self.post(f"/resources/{resource}/unlock", lock=lock, **body)
+
+    def finish(self, resource: str, **body: Any) -> httpx.Response:
+        return self.post(f"/resources/{resource}/finish", **body)
+
+
+class Person(Caller):
+    def __init__(self, cluster: Cluster, url: str = "") -> None:
+        super().__init__(url or cluster.url, Authorization=f"Bearer {cluster.token}")
+
+    def look(self, resource: str) -> Json:
+        return dict(self.read(resource).json())
+
+    def history(self, resource: str) -> list[Json]:
+        return list(self.send("GET", f"/resources/{resource}/history").json()["items"])
+
+
+class Run(Caller):
+    """A robot in the run of a job, which lives until `end`."""
+
+    def __init__(self, cluster: Cluster, process: str, robot: Robot, **fields: Any) -> None:
+        self.robot = robot
+        self._api, self._process, self._fields = cluster.api, process, fields
+        self.job = cluster.api.ask_and_hand_out(process, robot=robot.name, **fields)
+        robot.begin()
+        self._cluster = cluster
+        self._speak(cluster.url)
+
+    def _speak(self, url: str) -> None:
+        super().__init__(url, **{"Authorization": basic(self.robot.guid), "Botswain-Run": self.job})
+
+    def through(self, url: str) -> "Run":
+        """The same run at another API process."""
+        twin = copy(self)
+        twin._speak(url)
+        return twin
+
+    def end(self, status: int = SUCCESS) -> None:
+        answer = self.robot.update(self.job, status)
+        assert answer.status_code == 200, answer.text
+
+    def next(self) -> "Run":
+        """The same robot, started once more."""
+        return Run(self._cluster, self._process, self.robot, **self._fields)
+
+    @property
+    def holder(self) -> Json:
+        return {"kind": "run", "id": self.job}
+
+
+class Background:
+    """A request on a thread of its own: who waits."""
+
+    def __init__(self, call: Any) -> None:
+        self.answer: httpx.Response | None = None
+        self.seconds = 0.0
+        self._thread = Thread(target=self._run, args=[call], daemon=True)
+        self._thread.start()
+
+    def _run(self, call: Any) -> None:
+        begun = time.monotonic()
+        self.answer = call()
+        self.seconds = time.monotonic() - begun
+
+    def result(self, seconds: float = 30) -> httpx.Response:
+        self._thread.join(seconds)
+        assert self.answer is not None, f"no answer within {seconds} s"
+        return self.answer
+
+    @property
+    def waits(self) -> bool:
+        return self._thread.is_alive()
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    begun = time.monotonic()
+    yield
+    took = time.monotonic() - begun
+    assert took <= seconds, f"{took:.2f} s"
+
+
+def new_queue(person: Person, **policy: Any) -> str:
+    name = f"queue-{token_hex(4)}"
+    answer = person.post("/queues", name=name, **policy)
+    assert answer.status_code == 201, answer.text
+    return name
