@@ -66,7 +66,7 @@ def take(
     row = next((row for row in free if row.id == chosen), None)
     if row is None:
         raise changes.Outrun
-    return _granted(tx, row, who, modes, until)
+    return granted(tx, row, who, modes, until)
 
 
 def _free(
@@ -93,7 +93,7 @@ def _is_due_to(earlier: Sequence[waits.Earlier], row: Any, now: datetime) -> boo
     return any(search.is_wanted(row, one.condition) and one.could_have(row, now) for one in earlier)
 
 
-def _granted(
+def granted(
     tx: Transaction, row: Any, who: Initiator, modes: Sequence[Mode], until: datetime | None
 ) -> Taken:
     fence, values = locks.granting(row, modes, who, until)
@@ -114,7 +114,7 @@ def _granted(
 def read(tx: Transaction, public_id: str, who: Initiator, ticket: int | None = None) -> Row:
     """The resource by its id. Raises `Locked` while another's read lock hides it."""
     row = existing(tx, public_id)
-    _let_pass(tx, row, (Mode.READ,), who, "read", ticket)
+    let_pass(tx, row, (Mode.READ,), who, "read", ticket)
     return dict(row._mapping)
 
 
@@ -132,7 +132,7 @@ def change(
     """
     row = existing(tx, public_id)
     locks.check_fence(row, fence, who, tx.now)
-    _let_pass(tx, row, (Mode.WRITE,), who, "changed", ticket)
+    let_pass(tx, row, (Mode.WRITE,), who, "changed", ticket)
     values = dict(wanted) | {"updated_at": tx.now}
     if row.taken_by is not None and row.taken_by == who.run_id:
         values["progress_at"] = tx.now
@@ -177,7 +177,7 @@ def finish(
     locks.check_fence(row, fence, who, tx.now)
     if row.taken_by is not None and not who.is_person and row.taken_by != who.run_id:
         raise Conflict("Another run works on this resource; only that run or a person finishes it.")
-    _let_pass(tx, row, (Mode.WRITE,), who, "finished", ticket)
+    let_pass(tx, row, (Mode.WRITE,), who, "finished", ticket)
     if row.status in DONE and not who.is_person and not locks.own(row, who, tx.now):
         if _outcome(row) == (result, error, error_kind.value if error_kind else None):
             return dict(row._mapping)
@@ -206,7 +206,7 @@ def lock(
     locks.check_fence(row, fence, who, tx.now)
     if who.run_id is not None:
         runs.hold(tx, who.run_id)
-    _let_pass(tx, row, modes, who, "locked", ticket)
+    let_pass(tx, row, modes, who, "locked", ticket)
     granted, values = locks.granting(row, modes, who, until)
     after = changes.apply(
         tx, "lock", row, values, who, locks=[str(mode) for mode in modes], until=_text(until)
@@ -221,7 +221,7 @@ def unlock(
     row = existing(tx, public_id)
     locks.check_fence(row, fence, who, tx.now)
     present = [mode for mode in modes if locks.held(row, mode, tx.now) is not None]
-    _let_pass(tx, row, present, who, "unlocked")
+    let_pass(tx, row, present, who, "unlocked")
     if not present:
         return dict(row._mapping)
     values = locks.freeing(present)
@@ -234,7 +234,7 @@ def remove(
     """Delete a resource. Its history stays."""
     row = existing(tx, public_id)
     locks.check_fence(row, fence, who, tx.now)
-    _let_pass(tx, row, (Mode.WRITE,), who, "deleted", ticket)
+    let_pass(tx, row, (Mode.WRITE,), who, "deleted", ticket)
     gone = delete(Resource).where(
         Resource.id == row.id, Resource.tenant_id == tx.tenant_id, Resource.version == row.version
     )
@@ -252,7 +252,7 @@ def existing(tx: Transaction, public_id: str) -> Any:
     return row
 
 
-def _let_pass(
+def let_pass(
     tx: Transaction,
     row: Any,
     modes: Sequence[Mode],
