@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
+from urllib.parse import parse_qsl
 
 from flask import Request
 from pydantic import BaseModel, ValidationError
 from werkzeug.exceptions import UnsupportedMediaType
 
-from orchestrator.api.json_input import read_json
-from orchestrator.api.operation import OneOrMany
+from orchestrator.api.json_input import check_value, read_json
+from orchestrator.api.operation import FormOrJson, OneOrMany
 from orchestrator.errors import FieldError, Invalid, NotFound
 
 Model = TypeVar("Model", bound=BaseModel)
 PATH_NAME_LIMIT = 200
 ERRORS_SHOWN = 100
+FORM_FIELDS = 100
 
 
-def read_body(request: Request, form: type[BaseModel] | OneOrMany | None) -> tuple[Any, bool]:
+def read_body(request: Request, form: type[BaseModel] | OneOrMany | FormOrJson | None) -> tuple[Any, bool]:
     """The body as `form` wants it (a model, a list of them for `OneOrMany`, or nothing), and whether it was
     a list."""
     raw = request.get_data()
@@ -26,6 +28,8 @@ def read_body(request: Request, form: type[BaseModel] | OneOrMany | None) -> tup
         return None, False
     if request.content_encoding not in (None, "", "identity"):
         raise UnsupportedMediaType("Send the body as it is: no Content-Encoding is read here.")
+    if isinstance(form, FormOrJson):
+        return _validate(form.model, _form_or_json(request, raw)), False
     if raw and request.mimetype != "application/json":
         raise UnsupportedMediaType("Send the body as JSON, with Content-Type: application/json.")
     if not raw:
@@ -38,6 +42,21 @@ def read_body(request: Request, form: type[BaseModel] | OneOrMany | None) -> tup
     if isinstance(form, OneOrMany):
         return _read_many(form, value), isinstance(value, list)
     return _validate(form, value), False
+
+
+def _form_or_json(request: Request, raw: bytes) -> Any:
+    if not raw:
+        return {}
+    if request.mimetype == "application/json":
+        return read_json(raw)
+    if request.mimetype != "application/x-www-form-urlencoded":
+        raise UnsupportedMediaType("Send the body as form fields or as JSON, and say which in Content-Type.")
+    try:
+        pairs = parse_qsl(raw.decode("utf-8"), keep_blank_values=True, max_num_fields=FORM_FIELDS)
+    except ValueError:
+        raise Invalid.field("body", "it cannot be read as form fields in UTF-8") from None
+    check_value(values := dict(pairs))
+    return values
 
 
 def _read_many(form: OneOrMany, value: Any) -> list[BaseModel]:

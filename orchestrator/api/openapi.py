@@ -14,7 +14,7 @@ from orchestrator import __version__
 from orchestrator.api import robot_protocol_schema
 from orchestrator.api.auth import ROBOT, Policy
 from orchestrator.api.idempotency import HEADER, LENGTH_LIMIT
-from orchestrator.api.operation import Content, OneOrMany, Operation, Upload
+from orchestrator.api.operation import Content, FormOrJson, OneOrMany, Operation, Upload
 from orchestrator.api.problems import MEDIA_TYPE
 
 REFERENCE = "#/components/schemas/{model}"
@@ -85,7 +85,8 @@ class _Forms:
     def __init__(self, operations: Sequence[Operation]) -> None:
         wanted: list[tuple[tuple[str, str], JsonSchemaMode, TypeAdapter[Any]]] = []
         for operation in operations:
-            model = operation.body.model if isinstance(operation.body, OneOrMany) else operation.body
+            wrapped = isinstance(operation.body, OneOrMany | FormOrJson)
+            model = operation.body.model if wrapped else operation.body  # type: ignore[union-attr]
             if isinstance(model, type):
                 wanted.append(((operation.name, "body"), "validation", TypeAdapter(model)))
             if operation.answer is not None and not isinstance(operation.answer, Content):
@@ -160,6 +161,10 @@ def _body(operation: Operation, forms: _Forms) -> dict[str, Any]:
     if isinstance(operation.body, OneOrMany):
         many = {"type": "array", "items": schema, "minItems": 1, "maxItems": operation.body.limit}
         schema = {"anyOf": [schema, many]}
+    if isinstance(operation.body, FormOrJson):
+        return {
+            kind: {"schema": schema} for kind in ("application/json", "application/x-www-form-urlencoded")
+        }
     return {"application/json": {"schema": schema}}
 
 
@@ -193,7 +198,7 @@ def _failures(operation: Operation) -> list[int]:
         statuses.add(404)
     if operation.query is not None:
         statuses.add(400)
-    if operation.method in ("POST", "PATCH"):
+    if operation.method in ("POST", "PATCH", "PUT") or operation.body is not None:
         statuses |= {400, 409, 413, 415}
     if operation.method == "POST":
         statuses |= {422}

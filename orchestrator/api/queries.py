@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from orchestrator.insights.paging import CURSOR_PATTERN
+
+DECIMAL = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,15})?")
 
 
 def _number(text: Any) -> Any:
@@ -21,8 +24,17 @@ def _truth(text: Any) -> Any:
     return {"true": True, "false": False}.get(text, text) if isinstance(text, str) else text
 
 
+def _decimal(text: Any) -> Any:
+    if not isinstance(text, str):
+        return text
+    if DECIMAL.fullmatch(text) is None:
+        raise ValueError("it must be a number like 5 or 2.5")
+    return float(text)
+
+
 # A query holds texts: these turn them into what a strict model wants.
 Number = Annotated[int, BeforeValidator(_number)]
+Decimal = Annotated[float, BeforeValidator(_decimal), WithJsonSchema({"type": "number"})]
 Truth = Annotated[bool, BeforeValidator(_truth), WithJsonSchema({"type": "boolean"})]
 Text = Annotated[str, Field(min_length=1, max_length=255)]
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from orchestrator.api.fields import Input, Integer, Moment
-from orchestrator.api.queries import Number, Pages, Query, Text
+from orchestrator.api.queries import Decimal, Number, Pages, Query, Text
 from orchestrator.errors import Invalid
 from orchestrator.resources.create import TAG_LIMIT
 
@@ -102,7 +102,7 @@ class FinishIn(Input):
 
 
 class Waiting(Query):
-    wait_seconds: Annotated[Number, Field(ge=0, le=55)] = 0
+    wait_seconds: Annotated[Decimal, Field(ge=0, le=55)] = 0
 
 
 class Writing(Waiting):

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import random
-import uuid
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flask import Response
@@ -13,8 +10,8 @@ from orchestrator.api.auth import ROBOT, Policy
 from orchestrator.api.call import Call
 from orchestrator.api.json_input import read_json
 from orchestrator.api.operation import OneOrMany
-from orchestrator.api.patience import Nothing, Place, patiently
-from orchestrator.api.resource_access import reader, room, waiting_at, who, written
+from orchestrator.api.patience import Nothing
+from orchestrator.api.resource_access import reader, waiting_at, who, written
 from orchestrator.api.resource_fields import (
     FinishIn,
     LockIn,
@@ -26,6 +23,7 @@ from orchestrator.api.resource_fields import (
     Waiting,
     Writing,
 )
+from orchestrator.api.resource_taking import take
 from orchestrator.api.routes import Routes
 from orchestrator.errors import Forbidden, Invalid
 from orchestrator.insights import resources as seen
@@ -33,16 +31,15 @@ from orchestrator.insights.paging import Page
 from orchestrator.insights.resources import ResourceEvent, ResourceView, TakenView
 from orchestrator.resources import create as creation
 from orchestrator.resources import lifecycle as verbs
-from orchestrator.resources import queues, waits
+from orchestrator.resources import queues
 from orchestrator.resources.conditions import Condition
 from orchestrator.resources.create import RESOURCES_IN_ONE_REQUEST, NewResource
+from orchestrator.resources.lifecycle import Taken
 from orchestrator.resources.locks import MODES, Mode
 from orchestrator.resources.model import STATUS_BY_NAME, ErrorKind
-from orchestrator.resources.waits import queue_line
 from orchestrator.transaction import Transaction
 
 routes = Routes("resources")
-PATIENCE_WITH_PROPOSALS = 3
 
 
 @dataclass(frozen=True)
@@ -110,51 +107,13 @@ def list_resources(call: Call, queue: str, query: ResourceFilters) -> Response:
 )
 def take_resource(call: Call, queue: str, body: TakeIn) -> Response:
     """Take the first resource that fits, with a lock; 204 where there is none within `wait_seconds`."""
-    condition = Condition.read(body.where)
+
+    def show(tx: Transaction, found: Taken) -> TakenView:
+        return seen.taken(tx, found.row, found.fence)
+
     modes = MODES[body.lock]
-
-    token = uuid.uuid4().hex
-    tries = 0
-
-    def attempt(ticket: int | None) -> Response:
-        nonlocal tries
-        tries += 1
-        chosen: set[int] = set()
-
-        def propose(ids: Sequence[int]) -> int | None:
-            found = call.parts.proposals.choose(ids, token)
-            if found is not None:
-                chosen.add(found)
-            elif tries > PATIENCE_WITH_PROPOSALS:
-                return random.choice(ids)  # noqa: S311  (whoever was proposed does not come; SQL decides)
-            return found
-
-        def work(tx: Transaction) -> TakenView:
-            until = body.end(tx.now)
-            taken = verbs.take(tx, queue, condition, who(call, tx), modes, until, propose, ticket)
-            if taken is None:
-                raise Nothing
-            return seen.taken(tx, taken.row, taken.fence)
-
-        settled = False
-        try:
-            answer = call.write(work)
-            settled = Mode.READ in modes  # hidden from now on; otherwise it can be asked for at once
-            return answer
-        finally:
-            if not settled:
-                call.parts.proposals.forget(*chosen)
-
-    def join(tx: Transaction) -> Place:
-        found = queues.existing(tx, queue)
-        ticket = waits.join(tx, who(call, tx), modes, queue_id=found.id, where=body.where)
-        return Place(ticket, [queue_line(found.id)])
-
-    def stay(tx: Transaction, place: Place) -> None:
-        waits.stay(tx, place.ticket)
-
     try:
-        return patiently(call, room(), body.wait_seconds, attempt, join, stay)
+        return take(call, queue, body.where, modes, show, end=body.end, wait_seconds=body.wait_seconds)
     except Nothing:
         return Response(status=204)
 

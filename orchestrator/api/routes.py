@@ -10,7 +10,7 @@ from flask import Blueprint, Flask, Response, g, request
 from orchestrator.api.auth import Policy, allow
 from orchestrator.api.body import check_path, read_body, read_query
 from orchestrator.api.call import Call
-from orchestrator.api.operation import Operation, Upload
+from orchestrator.api.operation import FormOrJson, Operation, Upload
 from orchestrator.wiring import Parts
 
 Handler = Callable[..., Response]
@@ -75,7 +75,8 @@ class Routes:
 
 
 def _view(operation: Operation, handler: Handler, parts: Parts) -> Callable[..., Response]:
-    reads_json = operation.method in ("POST", "PUT", "PATCH") and not isinstance(operation.body, Upload)
+    has_body = operation.method in ("POST", "PUT", "PATCH") and not isinstance(operation.body, Upload)
+    reads_body = has_body or isinstance(operation.body, FormOrJson)  # which DELETE may have as well
 
     @allow(operation.policy)
     def view(**arguments: Any) -> Response:
@@ -83,7 +84,7 @@ def _view(operation: Operation, handler: Handler, parts: Parts) -> Callable[...,
         if operation.query is not None:
             arguments["query"] = read_query(request, operation.query)
         is_list = False
-        if reads_json:
+        if reads_body:
             body, is_list = read_body(request, operation.body)  # type: ignore[arg-type]
             if operation.body is not None:
                 arguments["body"] = body

@@ -20,6 +20,7 @@ class Caller:
     """Anybody with credentials; the verbs of resources."""
 
     def __init__(self, url: str, **headers: str) -> None:
+        self.url = url
         self._http = httpx.Client(
             verify=False,  # plain HTTP; reading the system's certificates takes 50 ms a client
             base_url=f"{url}/api/v1",
@@ -30,6 +31,9 @@ class Caller:
 
     def send(self, method: str, path: str, **options: Any) -> httpx.Response:
         return self._http.request(method, path, **options)
+
+    def close(self) -> None:
+        self._http.close()
 
     def post(self, path: str, **body: Any) -> httpx.Response:
         return self.send("POST", path, json=body)

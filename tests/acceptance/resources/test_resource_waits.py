@@ -1,0 +1,192 @@
+"""Those who wait: in order of arrival, across API processes, never for ever."""
+
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.acceptance.cluster import Cluster, eventually
+from tests.acceptance.cluster.cluster import BOTSWAIN
+from tests.acceptance.cluster.part import Part
+from tests.acceptance.resources.actors import Background, Person, Run, new_queue, within
+from tests.servers.ports import free_port
+
+
+@pytest.fixture(scope="module")
+def second_api(shared_cluster: Cluster) -> Iterator[str]:
+    """The URL of another API on the same cluster: a process of its own."""
+    port = free_port()
+    environment = shared_cluster.environment(BOTSWAIN_PORT=str(port), BOTSWAIN_API_PROCESSES="1")
+    part = Part("second-api", [BOTSWAIN, "api"], environment, shared_cluster.folder).start()
+
+    def serves() -> bool:
+        with socket.create_connection(("127.0.0.1", port), 1):
+            return True
+
+    eventually(serves, "the second API serves")
+    yield f"http://127.0.0.1:{port}"
+    part.kill()
+
+
+@pytest.fixture(scope="module")
+def crowd(shared_cluster: Cluster, process: str) -> list[Run]:
+    return [Run(shared_cluster, process, shared_cluster.new_robot()) for _ in range(4)]
+
+
+def test_a_take_waits_for_a_resource_and_has_it_at_once(person: Person, one: Run, queue: str) -> None:
+    assert one.take(queue, wait_seconds=0.3).status_code == 204
+    waiter = Background(lambda: one.take(queue, wait_seconds=20))
+    time.sleep(0.4)
+    with within(0.9):  # sooner than the look that is taken each second anyway
+        (made,) = person.create(queue, {})
+        assert waiter.result().json()["id"] == made
+
+
+def test_takes_are_served_in_order_of_arrival_across_api_processes(
+    person: Person, one: Run, crowd: list[Run], second_api: str, queue: str
+) -> None:
+    calls = [crowd[0], crowd[1].through(second_api), crowd[2], crowd[3].through(second_api)]
+    lines = []
+    for run in calls:
+        lines.append(Background(lambda run=run: run.take(queue, wait_seconds=30)))
+        time.sleep(0.4)
+    made = [person.create(queue, {"value": number})[0] for number in range(3)]
+    newcomer = Background(lambda: one.take(queue, wait_seconds=1))
+    assert [line.result(5).json()["id"] for line in lines[:3]] == made
+    assert newcomer.result().status_code == 204 and lines[3].waits
+    (last,) = person.create(queue, {})
+    assert lines[3].result(5).json()["id"] == last
+
+
+def test_lockers_are_served_in_order_of_arrival_across_api_processes(
+    person: Person, one: Run, crowd: list[Run], second_api: str, queue: str
+) -> None:
+    (resource,) = person.create(queue, {})
+    one.lock(resource)
+    runs = [crowd[0], crowd[1].through(second_api), crowd[2], crowd[3].through(second_api)]
+    lines = []
+    for run in runs:
+        lines.append(Background(lambda run=run: run.lock(resource, wait_seconds=40)))
+        time.sleep(0.4)
+    holder = one
+    for number, run in enumerate(runs):
+        assert holder.unlock(resource).status_code == 200
+        assert lines[number].result(5).json()["locks"]["write"]["initiator"] == run.holder
+        assert all(line.waits for line in lines[number + 1 :])
+        holder = run
+    assert holder.unlock(resource).status_code == 200
+
+
+def test_who_waits_for_something_else_holds_nobody_up(
+    person: Person, one: Run, other: Run, queue: str
+) -> None:
+    picky = Background(lambda: one.take(queue, where={"parameters.region": "ES"}, wait_seconds=20))
+    time.sleep(0.4)
+    easy = Background(lambda: other.take(queue, wait_seconds=20))
+    time.sleep(0.4)
+    (plain,) = person.create(queue, {"parameters": {"region": "PT"}})
+    assert easy.result(3).json()["id"] == plain
+    (wanted,) = person.create(queue, {"parameters": {"region": "ES"}})
+    assert picky.result(3).json()["id"] == wanted
+
+
+def test_who_holds_a_lock_passes_those_who_wait_for_it(
+    person: Person, one: Run, other: Run, queue: str
+) -> None:
+    """Otherwise the two would wait for each other."""
+    (resource,) = person.create(queue, {})
+    one.lock(resource, "read")
+    waiter = Background(lambda: other.lock(resource, "both", wait_seconds=20))
+    time.sleep(0.4)
+    with within(2):
+        assert one.lock(resource, "read", for_seconds=100, wait_seconds=10).status_code == 200
+        assert one.lock(resource, "write", wait_seconds=10).status_code == 200
+        assert one.change(resource, wait_seconds=10).status_code == 200
+        assert one.finish(resource, wait_seconds=10).status_code == 200
+        assert waiter.result().status_code == 200
+    other.unlock(resource)
+
+
+def test_a_reader_in_line_does_not_hold_up_a_writer(
+    person: Person, one: Run, other: Run, crowd: list[Run], queue: str
+) -> None:
+    (resource,) = person.create(queue, {})
+    one.lock(resource, "read")
+    reader = Background(lambda: other.read(resource, wait_seconds=20))
+    time.sleep(0.4)
+    with within(2):
+        assert crowd[0].lock(resource, "write", wait_seconds=10).status_code == 200
+    one.unlock(resource, "read")
+    assert reader.result(3).status_code == 200
+    crowd[0].unlock(resource)
+
+
+def test_who_hangs_up_is_served_no_more(person: Person, one: Run, other: Run, queue: str) -> None:
+    """A robot that was killed while it waited takes nothing, and does not hold up those behind it."""
+    http = one.through(one.url)
+    with pytest.raises(Exception, match="timed out"):
+        http.send("POST", f"/queues/{queue}/take", json={"wait_seconds": 30}, timeout=0.5)
+    http.close()
+    time.sleep(1.5)
+    behind = Background(lambda: other.take(queue, wait_seconds=20))
+    time.sleep(0.5)
+    (resource,) = person.create(queue, {})
+    with within(3):
+        assert behind.result().json()["id"] == resource
+
+
+def test_a_circle_of_waits_is_refused_at_once_and_named(
+    person: Person, one: Run, other: Run, crowd: list[Run], queue: str
+) -> None:
+    first, second, third = person.create(queue, {}, {}, {})
+    runs = [one, other, crowd[0]]
+    for run, resource in zip(runs, (first, second, third), strict=True):
+        assert run.lock(resource, "write").status_code == 200
+    waits = [
+        Background(lambda: one.change(second, wait_seconds=25)),
+        Background(lambda: other.lock(third, "write", wait_seconds=25)),
+    ]
+    time.sleep(0.5)
+    with within(1.5):
+        answer = crowd[0].lock(first, "both", wait_seconds=25)
+    body = answer.json()
+    assert (answer.status_code, body["code"]) == (409, "wait_cycle"), body
+    assert set(body["cycle"]) == {run.job for run in runs}
+    assert all(run.job in body["detail"] for run in runs)
+    assert [e["detail"]["code"] for e in person.history(first) if e["event"] == "refused"] == ["wait_cycle"]
+    crowd[0].unlock(third)  # as it was told
+    assert waits[1].result(5).status_code == 200
+    other.unlock(second)
+    assert waits[0].result(5).status_code == 200
+    for run, resource in zip((one, other), (first, third), strict=True):
+        run.unlock(resource)
+
+
+def test_two_that_close_a_circle_at_the_same_moment_do_not_wait_on(
+    person: Person, one: Run, other: Run, queue: str
+) -> None:
+    first, second = person.create(queue, {}, {})
+    one.lock(first)
+    other.lock(second)
+    calls = [
+        Background(lambda: one.change(second, wait_seconds=25)),
+        Background(lambda: other.change(first, wait_seconds=25)),
+    ]
+    eventually(lambda: not all(call.waits for call in calls), "one of the two is refused", 5)
+    (refused,) = [number for number, call in enumerate(calls) if not call.waits]
+    assert calls[refused].result().json()["code"] == "wait_cycle"
+    (one, other)[refused].unlock((first, second)[refused])
+    assert calls[1 - refused].result(5).status_code == 200
+    (other, one)[refused].unlock((second, first)[refused])
+
+
+def test_a_crowd_that_waits_takes_each_resource_once(
+    person: Person, one: Run, other: Run, crowd: list[Run]
+) -> None:
+    queue = new_queue(person)
+    runs = [one, other, *crowd]
+    lines = [Background(lambda run=run: run.take(queue, wait_seconds=20)) for run in runs]
+    time.sleep(0.5)
+    made = person.create(queue, *({"value": number} for number in range(len(runs))))
+    assert sorted(line.result(10).json()["id"] for line in lines) == sorted(made)
