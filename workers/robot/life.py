@@ -13,6 +13,7 @@ from typing import Optional
 
 from . import tree
 from .backoff import Backoff
+from .broker import Broker
 from .delivery import Delivery
 from .heartbeat import Heartbeat
 from .outbox import Outbox, Report
@@ -185,7 +186,9 @@ class Life:
         """Everything that can go wrong on this machine ends as a report, never as a silent agent."""
         try:
             entry = self._packages.entry_of(run.offer.version, run.interrupted.wait)
-            return run.execute(self._work.new_run(run.offer.guid), entry, self._work.library)
+            folder = self._work.new_run(run.offer.guid)
+            with Broker(self._server.transport, run.offer.guid, folder):
+                return run.execute(folder, entry, self._work.library)
         except Cancelled:
             return run.unstarted()
         except PackageError as unusable:

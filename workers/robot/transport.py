@@ -40,6 +40,16 @@ class Answer:
     retry_after: Optional[float]
 
 
+@dataclass(frozen=True)
+class Passed:
+    """An answer as it came: any status, any body."""
+
+    status: int
+    body: bytes
+    content_type: str
+    retry_after: Optional[str]
+
+
 class Transport:
     """Requests to one server, each with the robot's `Authorization`."""
 
@@ -71,6 +81,12 @@ class Transport:
             return response.status
 
         return self._exchange("GET", url, None, {}, timeout, False, read)
+
+    def pass_on(
+        self, method: str, path: str, body: bytes, headers: Mapping[str, str], timeout: float
+    ) -> Passed:
+        """A request that somebody else has made, with the robot's identity; its answer as it came."""
+        return self._exchange(method, path, body or None, headers, timeout, False, _read_all)
 
     def owns(self, url: str) -> bool:
         """Whether a request to `url` carries the robot's identity: its own server only."""
@@ -188,6 +204,14 @@ def _read_answer(response: http.client.HTTPResponse) -> Answer:
         document = None
     found = document if isinstance(document, dict) else None
     return Answer(response.status, found, _retry_after(response))
+
+
+def _read_all(response: http.client.HTTPResponse) -> Passed:
+    body = response.read(MOST_ANSWER + 1)
+    if len(body) > MOST_ANSWER or response.status // 100 == 3:
+        raise http.client.HTTPException(f"an answer {response.status} that cannot be passed on")
+    content_type = response.getheader("Content-Type") or "application/octet-stream"
+    return Passed(response.status, body, content_type, response.getheader("Retry-After"))
 
 
 def _copy(response: http.client.HTTPResponse, write: Callable[[bytes], object]) -> None:

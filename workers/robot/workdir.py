@@ -1,7 +1,7 @@
 """The agent's folder: one agent at a time, its runs, its cached packages, its outbox, the scripts' library.
 
-lock · outbox/<job>.json · packages/<sha256>/ · library/<digest>/botswain.py
-runs/<job>/ arguments.json stdout.txt stderr.txt log.jsonl progress.json result.json stop stopped
+lock · outbox/<job>.json · packages/<sha256>/ · library/<digest>/botswain.py …
+runs/<job>/ arguments.json stdout.txt stderr.txt log.jsonl progress.json result.json stop stopped broker.json
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ else:
     import fcntl
 
 KEPT_RUNS = 50
+LIBRARY = ("botswain.py", "botswain_queue.py", "botswain_broker.py")
 
 
 class WorkDirError(Exception):
@@ -62,15 +63,16 @@ class WorkDir:
             shutil.rmtree(old, ignore_errors=True)
 
     def _place_library(self) -> Path:
-        """The folder with `botswain.py` for the scripts, which cannot import it out of the .pyz."""
-        source = pkgutil.get_data(__package__, "script/botswain.py") or b""
-        folder = self.root / "library" / hashlib.sha256(source).hexdigest()[:16]
-        target = folder / "botswain.py"
-        if not target.is_file() or target.read_bytes() != source:
-            folder.mkdir(parents=True, exist_ok=True)
-            staged = folder / f"botswain.{os.getpid()}.part"
-            staged.write_bytes(source)
-            os.replace(staged, target)
+        """The folder with the modules for the scripts, which cannot import them out of the .pyz."""
+        sources = {name: pkgutil.get_data(__package__, f"script/{name}") or b"" for name in LIBRARY}
+        folder = self.root / "library" / hashlib.sha256(b"\0".join(sources.values())).hexdigest()[:16]
+        for name, source in sources.items():
+            target = folder / name
+            if not target.is_file() or target.read_bytes() != source:
+                folder.mkdir(parents=True, exist_ok=True)
+                staged = folder / f"{name}.{os.getpid()}.part"
+                staged.write_bytes(source)
+                os.replace(staged, target)
         return folder
 
 

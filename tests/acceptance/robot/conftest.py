@@ -94,7 +94,7 @@ class FakeServer:
             def do_POST(self) -> None:
                 server.serve(self)
 
-            do_PUT = do_GET = do_POST  # noqa: N815 - names of the base class
+            do_PUT = do_PATCH = do_DELETE = do_GET = do_POST  # noqa: N815 - names of the base class
 
             def log_message(self, *args: Any) -> None:
                 pass

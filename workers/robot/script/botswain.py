@@ -9,6 +9,8 @@
         progress(100 * number / len(arguments["invoices"]), invoice)
     result({"checked": number})
 
+`queue`, `BusinessError` and `Refused` are in botswain_queue.py: the queues that robots share.
+
 Run by hand, without the agent, `arguments` is empty, and results and progress are printed.
 
 A soft stop arrives as SIGTERM (CTRL_BREAK on Windows) and as a file. A script that asks `should_stop()`
@@ -20,6 +22,7 @@ one that ends normally after a stop was asked for, unless it has handed over its
 from __future__ import annotations
 
 import datetime
+import importlib
 import json
 import os
 import signal
@@ -42,6 +45,7 @@ __all__ = [
 ]
 
 MOST_RESULT = 1024 * 1024  # bytes of JSON
+_OF_QUEUES = ("BusinessError", "Item", "Refused", "queue")
 
 arguments: Any  # what the job was given: a dict, unless it was created with another JSON value
 job: "dict[str, Any]"  # GUID, Name, Attempt … of the job
@@ -108,6 +112,8 @@ def log(message: str, **fields: Any) -> None:
 
 def __getattr__(name: str) -> Any:
     """`arguments`, `job` and `task` are read from the file when they are first asked for."""
+    if name in _OF_QUEUES:  # imported when needed: most scripts have no queue
+        return getattr(importlib.import_module("botswain_queue"), name)
     if name not in ("arguments", "job", "task"):
         raise AttributeError(f"module 'botswain' has no attribute {name!r}")
     with _lock:
