@@ -3,7 +3,9 @@
 import socket
 import time
 from collections.abc import Iterator
+from secrets import token_hex
 
+import httpx
 import pytest
 
 from tests.acceptance.cluster import Cluster, eventually
@@ -122,18 +124,33 @@ def test_a_reader_in_line_does_not_hold_up_a_writer(
     crowd[0].unlock(resource)
 
 
-def test_who_hangs_up_is_served_no_more(person: Person, one: Run, other: Run, queue: str) -> None:
-    """A robot that was killed while it waited takes nothing, and does not hold up those behind it."""
-    http = one.through(one.url)
-    with pytest.raises(Exception, match="timed out"):
-        http.send("POST", f"/queues/{queue}/take", json={"wait_seconds": 30}, timeout=0.5)
-    http.close()
-    time.sleep(1.5)
+def test_who_lost_the_answer_asks_again_with_its_key_and_gets_the_same(
+    person: Person, one: Run, other: Run, queue: str
+) -> None:
+    """The server does not learn that a caller has hung up; the key makes the lost answer come again."""
+    key, body = {"Idempotency-Key": token_hex(8)}, {"wait_seconds": 20}
+    lost = one.through(one.url)
+    with pytest.raises(httpx.ReadTimeout):
+        lost.send("POST", f"/queues/{queue}/take", json=body, headers=key, timeout=0.5)
+    lost.close()
     behind = Background(lambda: other.take(queue, wait_seconds=20))
+    time.sleep(0.4)
+    first, second = person.create(queue, {}, {})
+    assert behind.result().json()["id"] == second
+    assert one.send("POST", f"/queues/{queue}/take", json=body, headers=key).json()["id"] == first
+    assert one.take(queue).status_code == 204
+
+
+def test_who_waits_is_out_of_the_line_when_its_run_ends(
+    person: Person, mortal: Run, other: Run, queue: str
+) -> None:
+    waiter = Background(lambda: mortal.take(queue, wait_seconds=30))
+    behind = Background(lambda: other.take(queue, wait_seconds=30))
     time.sleep(0.5)
+    mortal.end()
     (resource,) = person.create(queue, {})
-    with within(3):
-        assert behind.result().json()["id"] == resource
+    assert behind.result(5).json()["id"] == resource
+    assert waiter.result(5).json()["code"] == "no_run"
 
 
 def test_a_circle_of_waits_is_refused_at_once_and_named(
