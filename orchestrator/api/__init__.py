@@ -24,6 +24,8 @@ from orchestrator.api import (
     sessions,
     tasks,
 )
+from orchestrator.api.sherpa import queues as sherpa_queues
+from orchestrator.api.sherpa import tasks as sherpa_tasks
 from orchestrator.api.waiting_room import WaitingRoom
 from orchestrator.api.whole_body import WholeBody
 from orchestrator.wiring import Parts
@@ -40,6 +42,8 @@ NOUNS = (
     sessions,
     access,
     operations,
+    sherpa_tasks,
+    sherpa_queues,
 )
 
 

@@ -1,4 +1,4 @@
-"""A request that takes the first resource that fits: proposed by Redis, decided by SQL, waited for in line."""
+"""A request that takes the first resource that fits: Redis proposes, SQL decides, a line is waited in."""
 
 from __future__ import annotations
 

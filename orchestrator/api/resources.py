@@ -15,6 +15,7 @@ from orchestrator.api.resource_access import reader, waiting_at, who, written
 from orchestrator.api.resource_fields import (
     FinishIn,
     LockIn,
+    PostponeIn,
     ResourceChange,
     ResourceFilters,
     ResourceIn,
@@ -31,7 +32,7 @@ from orchestrator.insights.paging import Page
 from orchestrator.insights.resources import ResourceEvent, ResourceView, TakenView
 from orchestrator.resources import create as creation
 from orchestrator.resources import lifecycle as verbs
-from orchestrator.resources import queues
+from orchestrator.resources import locks, queues, turns
 from orchestrator.resources.conditions import Condition
 from orchestrator.resources.create import RESOURCES_IN_ONE_REQUEST, NewResource
 from orchestrator.resources.lifecycle import Taken
@@ -206,6 +207,18 @@ def finish_resource(call: Call, resource: str, body: FinishIn) -> Response:
         return call.write(work)
 
     return written(call, resource, (Mode.WRITE,), body.wait_seconds, attempt)
+
+
+@routes.post("/resources/<resource>/postpone", Policy.OPERATOR_OR_ROBOT, body=PostponeIn, answer=ResourceView)
+def postpone_resource(call: Call, resource: str, body: PostponeIn) -> Response:
+    """Put a resource back undone: New, the caller's locks released, and served again from `until` on."""
+
+    def work(tx: Transaction) -> ResourceView:
+        asker = who(call, tx)
+        locks.check_fence(verbs.existing(tx, resource), body.fence, asker, tx.now)
+        return seen.view(tx, turns.put_back(tx, resource, asker, body.end(tx.now)))
+
+    return written(call, resource, (), 0, lambda _: call.write(work))
 
 
 @routes.get("/resources/<resource>/history", Policy.VIEWER, answer=ResourceHistory)

@@ -26,7 +26,7 @@ def begin(tx: Transaction, public_id: str, who: Initiator) -> Taken:
         return Taken(dict(row._mapping), row.read_fence)
     if row.status != ResourceStatus.NEW:
         raise Conflict(
-            f"The resource is {STATUS_NAMES[ResourceStatus(row.status)]}; only New ones are taken."
+            f"The resource is {STATUS_NAMES[ResourceStatus(row.status)]}; not New."
         )
     return lifecycle.granted(tx, row, who, (Mode.READ,), None)
 
