@@ -42,12 +42,16 @@ LONGEST_RUN = 366 * 24 * 3600
 
 
 class JobIn(Input):
-    """An order for a run. Give `robot`, or `group`, or neither for any robot."""
+    """An order for a run. Give `robot`, or `group`, or neither for any robot.
+
+    With `resource`, the run has that resource as its input, and the resource goes the way of the run.
+    """
 
     process: Key
     version: Annotated[Integer, Field(ge=1, le=WIDEST)] | None = None
     robot: Key | None = None
     group: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    resource: Key | None = None
     arguments: Any = Field(default_factory=dict)
     priority: Annotated[Integer, Field(ge=0, le=100)] = 0
     not_before: Moment | None = None

@@ -101,6 +101,19 @@ class FinishIn(Input):
     wait_seconds: Seconds = 0
 
 
+class PostponeIn(Input):
+    """Until when nobody is given it; a time, or seconds from now."""
+
+    until: Moment | None = None
+    for_seconds: Annotated[float, Field(ge=0, le=LONGEST_LOCK, allow_inf_nan=False)] | None = None
+    fence: Fence | None = None
+
+    def end(self, now: datetime) -> datetime:
+        if (self.until is None) == (self.for_seconds is None):
+            raise Invalid.field("until", "give either until or for_seconds")
+        return self.until if self.until is not None else now + timedelta(seconds=self.for_seconds or 0)
+
+
 class Waiting(Query):
     wait_seconds: Annotated[Decimal, Field(ge=0, le=55)] = 0
 

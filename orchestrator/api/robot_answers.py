@@ -10,6 +10,7 @@ from urllib.parse import quote
 from flask import Response
 
 from orchestrator.jobs.consume import Consumed
+from orchestrator.jobs.for_resources import Input
 from orchestrator.jobs.states import Status
 
 BLANK = 0  # the outcome is told by the HTTP status; the protocol has no code for it
@@ -57,12 +58,29 @@ def consume_answer(consumed: Consumed, version: Any, host_url: str) -> Response:
             "PackageURL": host_url + package,
             "Sha256": version.sha256,
         },
-        "Task": {"GUID": job.guid, "Name": name, "QueueGUID": None, "Parameters": job.arguments},
+        "Task": _task(job, consumed.input, name),
     }
     texts = {key: json.dumps(value, ensure_ascii=False) for key, value in documents.items()}
     # The document's own sample reads the key with blanks around it; a client copied from it works.
     texts[" Task "] = texts["Task"]
     return answer({"ConsumeJobErrorCode": 0, "ErrorText": "", **texts})
+
+
+def _task(job: Any, given: Input | None, name: str) -> dict[str, Any]:
+    """The run's input: the resource that the job was created for, or the job's own arguments."""
+    if given is None:
+        return {
+            "GUID": job.guid,
+            "Name": name,
+            "QueueGUID": None,
+            "Parameters": job.arguments,
+        }
+    return {
+        "GUID": given.guid,
+        "Name": given.name,
+        "QueueGUID": given.queue_guid,
+        "Parameters": given.parameters,
+    }
 
 
 def refusal(

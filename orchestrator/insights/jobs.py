@@ -15,6 +15,7 @@ from orchestrator.jobs import moves
 from orchestrator.jobs.model import Job, JobHistory
 from orchestrator.jobs.states import STATE_NAMES, Status
 from orchestrator.processes.model import Process, ProcessVersion
+from orchestrator.resources.model import Resource
 from orchestrator.robots.model import Robot, RobotGroup
 from orchestrator.transaction import Transaction
 
@@ -25,7 +26,7 @@ NEVER_HANDED = [Status.CREATED.value, Status.PENDING.value, Status.STOPPED.value
 @dataclass(frozen=True)
 class JobView:
     """`robot` has or had the job, or is the one that it was asked for; `lease_until` is when the run counts
-    as lost unless its robot is heard of."""
+    as lost unless its robot is heard of; `resource` is the id of the one that it was created for."""
 
     guid: str
     process: str
@@ -34,6 +35,7 @@ class JobView:
     state: str
     robot: str | None
     group: str | None
+    resource: str | None
     arguments: Any
     priority: int
     not_before: datetime | None
@@ -192,18 +194,20 @@ def _views(tx: Transaction, rows: Sequence[Any]) -> list[JobView]:
     asked = {int(key) for kind, _, key in targets if kind == "robot"}
     robots = names(tx, Robot, asked | {row.robot_id for row in rows if row.robot_id})
     groups = names(tx, RobotGroup, {int(key) for kind, _, key in targets if kind == "group"})
-    return [_view(row, robots, groups) for row in rows]
+    resources = names(tx, Resource, {row.resource_id for row in rows} - {None}, Resource.public_id)
+    return [_view(row, robots, groups, resources) for row in rows]
 
 
-def names(tx: Transaction, model: Any, ids: Iterable[int]) -> dict[int, str]:
+def names(tx: Transaction, model: Any, ids: Iterable[int], name: Any = None) -> dict[int, str]:
     wanted = sorted(set(ids))
     if not wanted:
         return {}
-    query = select(model.id, model.name).where(model.tenant_id == tx.tenant_id, model.id.in_(wanted))
-    return {row.id: row.name for row in tx.execute(query)}
+    columns = (model.id, model.name if name is None else name)
+    query = select(*columns).where(model.tenant_id == tx.tenant_id, model.id.in_(wanted))
+    return {row[0]: row[1] for row in tx.execute(query)}
 
 
-def _view(row: Any, robots: dict[int, str], groups: dict[int, str]) -> JobView:
+def _view(row: Any, robots: dict[int, str], groups: dict[int, str], resources: dict[int, str]) -> JobView:
     kind, _, key = row.target.partition(":")
     robot_id = row.robot_id or (int(key) if kind == "robot" else 0)
     return JobView(
@@ -214,6 +218,7 @@ def _view(row: Any, robots: dict[int, str], groups: dict[int, str]) -> JobView:
         state=STATE_NAMES[Status(row.status)],
         robot=robots.get(robot_id),
         group=groups.get(int(key)) if kind == "group" else None,
+        resource=resources.get(row.resource_id),
         arguments=row.arguments,
         priority=row.priority,
         not_before=row.not_before,

@@ -8,8 +8,10 @@ from typing import Any
 
 from sqlalchemy import bindparam, literal, select, union_all
 
-from orchestrator.jobs import moves, recovery
+from orchestrator.jobs import for_resources, moves, recovery
+from orchestrator.jobs.for_resources import Input
 from orchestrator.jobs.model import Job
+from orchestrator.jobs.moves import History, JobWithdrawn
 from orchestrator.jobs.states import LIVE, Event, Status
 from orchestrator.robots.model import RobotKind, RobotStatus
 from orchestrator.runs import lifecycle as runs
@@ -20,11 +22,15 @@ CANDIDATES = 8
 
 @dataclass(frozen=True)
 class Consumed:
-    """The job's row and the fence of its run, or no job; and the targets in whose lines nothing waits now."""
+    """The job's row and the fence of its run, or no job; and the targets in whose lines nothing waits now.
+
+    `input`: the resource that the job was created for.
+    """
 
     job: Any | None = None
     fence: int = 0
     empty_targets: frozenset[str] = frozenset()
+    input: Input | None = None
 
 
 _OWN = (
@@ -86,7 +92,8 @@ def consume(tx: Transaction, robot: Any, status: int | None, lease: timedelta) -
     own = tx.execute(_OWN, {"p_tenant_id": tx.tenant_id, "p_robot_id": robot.id}).all()
     for job in own:
         if job.status == Status.PENDING:
-            return Consumed(job, job.fence)
+            given = for_resources.again(tx, job) if job.resource_id is not None else None
+            return Consumed(job, job.fence, input=given)
         if status != RobotStatus.READY:
             return Consumed()
         recovery.lose(tx, job, "robot_said_ready", "The robot said that it was ready while this job ran.")
@@ -113,14 +120,31 @@ def _take_next(tx: Transaction, robot: Any, lease: timedelta) -> Consumed:
     for head in heads:
         # One row by its key: a row that another robot is taking is passed over, not waited for.
         job = tx.execute(_LOCK_FREE, {"p_job_id": head.id, "p_tenant_id": tx.tenant_id}).one_or_none()
-        if job is not None:
-            _take(tx, robot, job, lease)
-            others = {other.target for other in heads if other.id != job.id}
-            return Consumed(job, job.fence + 1, frozenset(lines) - others)
+        if job is None or _is_void(tx, job):
+            continue
+        given = _take(tx, robot, job, lease)
+        others = {other.target for other in heads if other.id != job.id}
+        return Consumed(job, job.fence + 1, frozenset(lines) - others, given)
     return Consumed(empty_targets=frozenset(lines) - {head.target for head in heads})
 
 
-def _take(tx: Transaction, robot: Any, job: Any, lease: timedelta) -> None:
+def _is_void(tx: Transaction, job: Any) -> bool:
+    """A job whose resource is no longer to be had has nothing to do: it is cancelled."""
+    why = for_resources.obstacle(tx, job) if job.resource_id is not None else None
+    if why is None:
+        return False
+    ended: dict[str, Any] = {
+        "finished_at": tx.now,
+        "reason": "resource_unavailable",
+        "error": why,
+        "lease_until": None,
+    }
+    moves.move(tx, Event.CANCEL, job, History(reason=why), **ended)
+    tx.announce(JobWithdrawn(job.tenant_id, job.target))
+    return True
+
+
+def _take(tx: Transaction, robot: Any, job: Any, lease: timedelta) -> Input | None:
     taken = moves.move(
         tx,
         Event.CONSUME,
@@ -133,3 +157,4 @@ def _take(tx: Transaction, robot: Any, job: Any, lease: timedelta) -> None:
     assert taken  # noqa: S101  (the row is locked)
     runs.begin(tx, job, robot.id, job.fence + 1)
     tx.announce(moves.RunBound(robot.id, job.guid))
+    return for_resources.begin(tx, job, robot.id) if job.resource_id is not None else None

@@ -12,7 +12,7 @@ from sqlalchemy import insert, select
 from orchestrator import audit
 from orchestrator.database import new_guid
 from orchestrator.errors import Conflict, FieldError, Invalid, NotAllowedNow, NotFound
-from orchestrator.jobs import moves
+from orchestrator.jobs import for_resources, moves
 from orchestrator.jobs.dispatch import DISPATCH_ATTEMPTS
 from orchestrator.jobs.model import Job
 from orchestrator.jobs.moves import JobWithdrawn, OrderGiven
@@ -45,6 +45,7 @@ class NewJob:
     version: int | None = None
     robot: str | None = None
     group: str | None = None
+    resource: str | None = None
     arguments: dict[str, Any] = field(default_factory=dict)
     priority: int = 0
     not_before: datetime | None = None
@@ -120,6 +121,7 @@ def _row(tx: Transaction, resolve: _Resolver, order: NewJob) -> dict[str, Any]:
         "priority": order.priority,
         "rank": 100 - order.priority,
         "target": resolve.target(order.robot, order.group),
+        "resource_id": for_resources.find(tx, order.resource, order.arguments) if order.resource else None,
         "arguments": order.arguments,
         "max_attempts": order.max_attempts,
         "on_lost": order.on_lost,
@@ -218,6 +220,7 @@ def retry(tx: Transaction, guid: str, new: str) -> str:
     order = NewJob(
         process=processes.name_of(tx, job.process_id),
         version=processes.version_number(tx, job.process_version_id),
+        resource=for_resources.renew(tx, job),
         arguments=job.arguments,
         priority=job.priority,
         max_attempts=job.max_attempts,

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import bindparam, select, update
 
 from orchestrator.errors import NotAllowedNow, NotFound
-from orchestrator.jobs import moves
+from orchestrator.jobs import for_resources, moves
 from orchestrator.jobs.model import Job
 from orchestrator.jobs.moves import History, RunBound
 from orchestrator.jobs.states import LIVE, ROBOT_EVENTS, STATE_NAMES, TERMINAL, Status
@@ -64,6 +64,9 @@ def report(tx: Transaction, robot: Any, told: Report) -> Status:
             return told.status
         raise _refusal(now, told)
     if told.status in TERMINAL:
+        if job.resource_id is not None and told.status in (Status.SUCCESS, Status.FAILED):
+            succeeded, error = told.status == Status.SUCCESS, told.error[:ERROR_LIMIT] if told.error else None
+            for_resources.settle(tx, job, succeeded=succeeded, result=told.result, error=error)
         end_run(tx, job)
     else:
         tx.announce(RunBound(robot.id, job.guid))

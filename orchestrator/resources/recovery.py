@@ -13,7 +13,7 @@ from orchestrator.database import database_time
 from orchestrator.resources import changes, locks, queues, retries, search
 from orchestrator.resources.changes import Outrun
 from orchestrator.resources.create import rank
-from orchestrator.resources.locks import Mode
+from orchestrator.resources.locks import Initiator, Mode
 from orchestrator.resources.model import ErrorKind, Queue, Resource, ResourceStatus, Wait
 from orchestrator.transaction import Transaction
 
@@ -43,7 +43,7 @@ def run_ended(tx: Transaction, run_id: int) -> None:
             if row.status == ResourceStatus.IN_PROGRESS:
                 values |= retries.after_loss(own, queues.by_id(tx, row.queue_id), row)
         if values:
-            changes.apply(own, "run_ended", row, values, frees=True, run=run_id)
+            changes.apply(own, "run_ended", row, values, Initiator(run_id=run_id), frees=True)
 
 
 def sweep(tx: Transaction) -> dict[str, int]:

@@ -147,7 +147,7 @@ def naive_clause(found: Any, field: str, operator: str, operand: Any) -> bool:
     ]
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(conditions, rows)
 def test_a_condition_holds_where_the_simple_evaluator_says_so(where: dict[str, Any], row: Any) -> None:
     condition = Condition.read(where)
