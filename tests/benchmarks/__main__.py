@@ -1,4 +1,4 @@
-"""Measure: `python -m tests.benchmarks [heartbeat] [claim] [job_life] [latency]`; all where none is named.
+"""Measure: `python -m tests.benchmarks [NAME …]`: all of the benchmarks where none is named.
 
 Standard output is JSON, a line a figure; progress and a table for people go to standard error.
 """
@@ -14,7 +14,7 @@ from dataclasses import replace
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import claim, heartbeat, job_life, latency
+from tests.benchmarks import claim, heartbeat, job_life, latency, resources
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.options import Options
 from tests.benchmarks.servers import Servers, servers
@@ -25,6 +25,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "job_life": job_life.run,
     "heartbeat": heartbeat.run,
     "claim": claim.run,
+    "resources": resources.run,
 }
 
 
@@ -49,11 +50,16 @@ def _read(arguments: Sequence[str]) -> tuple[list[str], Options]:
     parser.add_argument(
         "--max-rows", type=int, default=max(defaults.row_counts), help="largest table of claims (%(default)s)"
     )
+    parser.add_argument(
+        "--million-resources", action="store_true", help="take from a queue of a million resources as well"
+    )
     given = parser.parse_args(arguments)
     if wrong := [name for name in given.names if name not in BENCHMARKS]:
         parser.error(f"there is no benchmark {', '.join(wrong)}; there are {', '.join(BENCHMARKS)}")
     counts = tuple(count for count in defaults.row_counts if count <= given.max_rows)
-    return given.names or list(BENCHMARKS), replace(defaults, rounds=given.rounds, row_counts=counts)
+    sizes = defaults.resource_counts + ((10**6,) if given.million_resources else ())
+    chosen = replace(defaults, rounds=given.rounds, row_counts=counts, resource_counts=sizes)
+    return given.names or list(BENCHMARKS), chosen
 
 
 def _table(figures: Sequence[Figure]) -> Table:

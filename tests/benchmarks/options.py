@@ -15,7 +15,9 @@ class Options:
     jobs: int = 1000  # a round
     robots: int = 16
     samples: int = 60  # a round, of each latency
+    resource_counts: tuple[int, ...] = (10**3, 10**4, 10**5)
+    resource_robots: tuple[int, ...] = (1, 8, 32, 64)
 
     @classmethod
     def tiny(cls) -> Self:
-        return cls(1, 1.0, (1000,), 4, 40, 4, 5)
+        return cls(1, 1.0, (1000,), 4, 40, 4, 5, (1000, 2000), (1, 8))
