@@ -38,6 +38,14 @@ PROBLEM = {
             },
         },
         "job_status": {"type": "integer"},
+        "lock": {"enum": ["read", "write"]},
+        "holder": {
+            "type": "object",
+            "required": ["kind", "id"],
+            "properties": {"kind": {"enum": ["run", "person"]}, "id": {"type": ["string", "null"]}},
+        },
+        "until": {"type": ["string", "null"], "format": "date-time"},
+        "cycle": {"type": "array", "items": {"type": "string"}},
         "reference": {"type": "string"},
     },
 }
@@ -108,6 +116,7 @@ def _operation(operation: Operation, forms: _Forms) -> dict[str, Any]:
         "parameters": [*_parameters(operation)],
         "responses": {
             str(operation.status): _success(operation, forms),
+            **{str(status): {"description": HTTPStatus(status).phrase} for status in operation.answers},
             **{str(status): _problem(status) for status in _failures(operation)},
         },
         "security": _security(operation.policy),
@@ -202,7 +211,7 @@ def _failures(operation: Operation) -> list[int]:
         statuses |= {400, 409, 413, 415}
     if operation.method == "POST":
         statuses |= {422}
-    if operation.method == "DELETE":
+    if operation.method == "DELETE" or "wait_seconds" in getattr(operation.query, "model_fields", ()):
         statuses.add(409)
     if operation.body is not None:
         statuses.add(404)  # what the body names may be gone
