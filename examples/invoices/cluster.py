@@ -17,6 +17,9 @@ SUCCESS = 4
 Job = dict[str, Any]
 """A job as the server lists it: guid, status (number), state (name), result, error and more."""
 
+Resource = dict[str, Any]
+"""An item of a queue as the server lists it: id, reference, value, status (name), result, error and more."""
+
 _TRIES = 5
 _MOST = 500  # items that the server gives in one list
 
@@ -57,12 +60,28 @@ class Cluster:
                 break
         return found
 
-    def follow(self, process: str, guids: Sequence[str], seconds: float) -> Iterator[dict[str, Job]]:
-        """The jobs' states twice a second, until all have ended. RefusedError when that takes longer."""
+    def fill(self, queue: str, items: Sequence[dict[str, Any]]) -> None:
+        """Put these items into the queue, which is made if need be; what an earlier run left in it goes."""
+        path = f"/api/v1/queues/{queue}"
+        if self._send("GET", path, missing_is_fine=True) is None:
+            self._send("POST", "/api/v1/queues", json={"name": queue})
+        for old in self.resources(queue):
+            self._send("DELETE", f"/api/v1/resources/{old['id']}", missing_is_fine=True)
+        self._send("POST", f"{path}/resources", json=list(items))
+
+    def resources(self, queue: str) -> list[Resource]:
+        """All that is in the queue, with what became of it."""
+        return list(self._list(f"/api/v1/queues/{queue}/resources", limit=_MOST))
+
+    def follow(
+        self, process: str, guids: Sequence[str], queue: str, seconds: float
+    ) -> Iterator[dict[str, int]]:
+        """How many items of the queue have which status, twice a second, until all jobs have ended.
+        RefusedError when that takes longer."""
         end = time.monotonic() + seconds
         while True:
             jobs = self.jobs(process, guids)
-            yield jobs
+            yield self._send("GET", f"/api/v1/queues/{queue}")["counts"]
             waiting = [guid for guid in guids if guid not in jobs or jobs[guid]["status"] not in ENDED]
             if not waiting:
                 return
@@ -92,6 +111,8 @@ class Cluster:
             return None
         if answer.is_error:
             raise RefusedError(f"{method} {path}: {_reason(answer)}")
+        if answer.status_code == httpx.codes.NO_CONTENT:
+            return None
         try:
             return answer.json()
         except ValueError:

@@ -2,8 +2,9 @@
 
     BOTSWAIN_TOKEN=... python examples/invoices/run.py --server http://127.0.0.1:4500 --out DIR
 
-Three steps, all in work(): publish the process, ask for one job a message, put the results together. Exit
-status 0 only if every job succeeded and the ledger is what truth.json says."""
+Four steps, all in work(): publish the process, put the messages into the queue `invoices`, ask for three jobs
+that work it off, put the results together. Exit status 0 only if every message was processed, every job
+succeeded, and the ledger is what truth.json says."""
 
 from __future__ import annotations
 
@@ -19,14 +20,15 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from cluster import ENDED, SUCCESS, Cluster, RefusedError
+from cluster import SUCCESS, Cluster, RefusedError
 from ledger import Ledger, build
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 HERE = Path(__file__).parent
-PROCESS = "invoices"
+PROCESS = QUEUE = "invoices"
+ROBOTS = 3  # jobs that share the queue, one a robot
 
 
 def main() -> int:
@@ -50,14 +52,21 @@ def main() -> int:
 def work(cluster: Cluster, out: Path, timeout: float, console: Console) -> int:
     """The whole example against one cluster; gives the exit status."""
     version = cluster.publish(PROCESS, package(HERE / "process"))
-    guids = cluster.submit(jobs(HERE, version))
-    console.print(f"{len(guids)} messages, one job each, for version {version} of {PROCESS}")
-    ended = follow(cluster, guids, timeout, console)
-    failed = [job for job in ended if job["status"] != SUCCESS or not job["result"]]
-    for job in failed:
-        console.print(f"job {job['guid']}: {job['state']}. {job['error'] or 'no result'}", markup=False)
+    items = messages(HERE)
+    cluster.fill(QUEUE, items)
+    guids = cluster.submit([job(HERE, version)] * ROBOTS)
+    console.print(f"{len(items)} messages in queue {QUEUE}, {ROBOTS} jobs for version {version} of {PROCESS}")
+    follow(cluster, guids, len(items), timeout, console)
+    ended, read = cluster.jobs(PROCESS, guids), cluster.resources(QUEUE)
+    failed = [one for one in ended.values() if one["status"] != SUCCESS]
+    for one in failed:
+        console.print(f"job {one['guid']}: {one['state']}. {one['error'] or 'no reason given'}", markup=False)
+    left = [one for one in read if one["status"] != "Processed" or not one["result"]]
+    for one in left:
+        why = one["error"] or "no result"
+        console.print(f"message {one['reference']}: {one['status']}. {why}", markup=False)
 
-    books = build(job["result"] for job in ended if job not in failed)
+    books = build(one["result"] for one in read if one not in left)
     books.write(out)
     show(books, console)
     console.print(f"written: {out / 'ledger.csv'} and {out / 'review.csv'}", markup=False)
@@ -65,7 +74,7 @@ def work(cluster: Cluster, out: Path, timeout: float, console: Console) -> int:
     console.print(f"matches the generator's truth: [bold]{'no' if wrong else 'yes'}[/bold]")
     for line in wrong[:10]:
         console.print(f"  {line}", markup=False)
-    return 1 if failed or wrong else 0
+    return 1 if failed or left or wrong else 0
 
 
 def package(folder: Path) -> bytes:
@@ -80,32 +89,39 @@ def package(folder: Path) -> bytes:
     return buffer.getvalue()
 
 
-def jobs(folder: Path, version: int) -> list[dict[str, Any]]:
-    """One job a message. The message itself goes along: robots need not share a disk with the inbox."""
-    with (folder / "suppliers.csv").open(encoding="utf-8", newline="") as file:
-        suppliers = list(csv.DictReader(file))
+def messages(folder: Path) -> list[dict[str, Any]]:
+    """One item of the queue a message. The message itself goes along: robots need not share a disk with the
+    inbox."""
     return [
         {
-            "process": PROCESS,
-            "version": version,
-            "arguments": {
-                "name": path.name,
-                "content": base64.b64encode(path.read_bytes()).decode("ascii"),
-                "suppliers": suppliers,
-            },
+            "reference": path.name,
+            "value": {"content": base64.b64encode(path.read_bytes()).decode("ascii")},
         }
         for path in sorted((folder / "inbox").glob("*.eml"))
     ]
 
 
-def follow(cluster: Cluster, guids: list[str], timeout: float, console: Console) -> list[dict[str, Any]]:
-    """Show a progress bar until all jobs have ended; gives the jobs in the order of `guids`."""
+def job(folder: Path, version: int) -> dict[str, Any]:
+    """A job that works the queue off. A robot that dies is followed by another: what it had taken is in the
+    queue again."""
+    with (folder / "suppliers.csv").open(encoding="utf-8", newline="") as file:
+        suppliers = list(csv.DictReader(file))
+    return {
+        "process": PROCESS,
+        "version": version,
+        "arguments": {"suppliers": suppliers},
+        "on_lost": "requeue",
+        "max_attempts": 3,
+    }
+
+
+def follow(cluster: Cluster, guids: list[str], total: int, timeout: float, console: Console) -> None:
+    """Show a progress bar, by what has become of the messages, until all jobs have ended."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as bar:
-        task = bar.add_task("robots at work", total=len(guids))
-        for seen in cluster.follow(PROCESS, guids, timeout):
-            bar.update(task, completed=sum(job["status"] in ENDED for job in seen.values()))
-    return [seen[guid] for guid in guids]
+        task = bar.add_task("robots at work", total=total)
+        for counts in cluster.follow(PROCESS, guids, QUEUE, timeout):
+            bar.update(task, completed=counts["Processed"] + counts["Error"])
 
 
 def show(books: Ledger, console: Console) -> None:

@@ -29,16 +29,40 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "invoices"
 MODULES = ("checks", "invoice", "labels", "message", "rows", "values", "run", "ledger", "cluster", "generate")
 
 
+class BusinessError(Exception):
+    """As the agent's library has it."""
+
+
+class Item:
+    """An item of a queue in a script's hands, and how it ended."""
+
+    def __init__(self, reference: str, value: Any) -> None:
+        self.reference, self.value = reference, value
+        self.result: Any = None
+        self.error = ""
+
+    def __enter__(self) -> Item:
+        return self
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> bool:
+        self.error = str(error or "")
+        return isinstance(error, BusinessError)
+
+    def finish(self, result: Any) -> None:
+        self.result = json.loads(json.dumps(result))  # as it comes back from the server
+
+
 def _robot() -> ModuleType:
     """What the robot's agent gives to a script, with what the script said to it in `said`."""
     robot = ModuleType("botswain")
     robot.said = []  # type: ignore[attr-defined]
+    robot.items = []  # type: ignore[attr-defined]
     robot.arguments = {}  # type: ignore[attr-defined]
-    robot.stop = False  # type: ignore[attr-defined]
     robot.result = robot.said.append  # type: ignore[attr-defined]
-    robot.progress = lambda percent, text="": None  # type: ignore[attr-defined]
-    robot.should_stop = lambda: robot.stop  # type: ignore[attr-defined]
     robot.log = lambda message, **fields: None  # type: ignore[attr-defined]
+    robot.BusinessError = BusinessError  # type: ignore[attr-defined]
+    taking = SimpleNamespace(take=lambda **how: iter(robot.items))
+    robot.queue = lambda name: taking  # type: ignore[attr-defined]
     return robot
 
 
@@ -68,18 +92,30 @@ example = _load()
 TRUTH: dict[str, Any] = json.loads((EXAMPLE / "truth.json").read_text("utf-8"))
 
 
-def process(arguments: dict[str, Any]) -> dict[str, Any]:
-    example.script.arguments = arguments
+SUPPLIERS = [{"name": "A", "vat_id": "DE1", "iban": "X"}]
+
+
+def work_off(items: list[Item], suppliers: Any) -> list[Item]:
+    """The items after a run of the script, which says how many it has read."""
+    example.script.arguments = {"suppliers": suppliers}
+    example.robot.items[:] = items
     example.robot.said.clear()
     example.script.main()
-    (said,) = example.robot.said
-    back: dict[str, Any] = json.loads(json.dumps(said))  # as it comes back from the server
-    return back
+    assert example.robot.said == [{"messages": sum(item.error == "" for item in items)}]
+    return items
+
+
+def process(raw: bytes) -> dict[str, Any]:
+    value = {"content": base64.b64encode(raw).decode()}
+    (item,) = work_off([Item("1.eml", value)], SUPPLIERS)
+    return dict(item.result)
 
 
 @pytest.fixture(scope="module")
 def results() -> list[dict[str, Any]]:
-    return [process(job["arguments"]) for job in example.run.jobs(EXAMPLE, version=1)]
+    items = [Item(one["reference"], one["value"]) for one in example.run.messages(EXAMPLE)]
+    job = example.run.job(EXAMPLE, version=1)
+    return [item.result for item in work_off(items, job["arguments"]["suppliers"])]
 
 
 def test_generating_again_gives_the_same_bytes() -> None:
@@ -154,39 +190,25 @@ def test_the_process_needs_only_python_3_9_and_its_standard_library(module: Path
     assert imported <= own | sys.stdlib_module_names
 
 
-def _arguments(**changed: Any) -> dict[str, Any]:
-    supplier = {"name": "A", "vat_id": "DE1", "iban": "X"}
-    return {
-        "name": "1.eml",
-        "content": base64.b64encode(b"\r\n").decode(),
-        "suppliers": [supplier],
-        **changed,
-    }
+@pytest.mark.parametrize("value", [None, {}, {"content": 1}, {"content": "ä"}, {"content": "%%%"}])
+def test_an_item_without_a_message_is_a_business_error_and_the_next_is_read(value: Any) -> None:
+    good = {"content": base64.b64encode(b"\r\n").decode()}
+    wrong, right = work_off([Item("1.eml", value), Item("2.eml", good)], SUPPLIERS)
+    assert wrong.error.startswith("value.content") and wrong.result is None
+    assert right.result["outcome"] == "review"
 
 
 @pytest.mark.parametrize(
-    ("changed", "named"),
+    ("suppliers", "named"),
     [
-        ({"name": None}, "arguments.name"),
-        ({"content": None}, "arguments.content"),
-        ({"content": "ä"}, "arguments.content"),
-        ({"content": "%%%"}, "arguments.content"),
-        ({"suppliers": {}}, "arguments.suppliers"),
-        ({"suppliers": [{"name": "A", "vat_id": 1, "iban": "X"}]}, "arguments.suppliers[0]"),
+        ({}, "arguments.suppliers"),
+        ([{"name": "A", "vat_id": 1, "iban": "X"}], "arguments.suppliers[0]"),
     ],
 )
-def test_a_job_with_wrong_arguments_fails_and_names_the_argument(changed: dict[str, Any], named: str) -> None:
+def test_a_job_with_wrong_arguments_fails_and_names_the_argument(suppliers: Any, named: str) -> None:
     with pytest.raises(SystemExit) as ended:
-        process(_arguments(**changed))
+        work_off([], suppliers)
     assert str(ended.value).startswith(named)
-
-
-def test_a_run_that_is_asked_to_stop_reports_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(example.robot, "stop", True)
-    example.robot.said.clear()
-    example.script.arguments = _arguments()
-    example.script.main()
-    assert example.robot.said == []
 
 
 @st.composite
@@ -200,7 +222,7 @@ def damaged(draw: st.DrawFn) -> bytes:
 
 @given(raw=st.one_of(damaged(), st.binary(max_size=200)))
 def test_no_message_makes_a_run_fail(raw: bytes) -> None:
-    result = process(_arguments(content=base64.b64encode(raw).decode()))
+    result = process(raw)
     assert (result["outcome"] == "booked") == (not result["problems"])
     assert result["invoice"] or result["problems"]
 
@@ -221,7 +243,7 @@ HEADS = b"MIME-Version: 1.0\r\nContent-Type: "
     ],
 )
 def test_mail_that_trips_parsers_goes_to_a_person(raw: bytes) -> None:
-    result = process(_arguments(content=base64.b64encode(raw).decode()))
+    result = process(raw)
     assert result["outcome"] == "review"
     assert result["problems"][0]["code"] in ("no_invoice", "broken_encoding", "unreadable_field")
 
@@ -341,16 +363,17 @@ class Server:
         self.requests: list[httpx.Request] = []
         self.versions: list[dict[str, Any]] | None = None
         self.jobs: list[dict[str, Any]] = []
+        self.queue: dict[str, dict[str, Any]] | None = None
         self.polls = 0
         self.away = 0
-        self.runs: Callable[[dict[str, Any]], dict[str, Any]] = self.run
+        self.runs: Callable[[], None] = self.run
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(request)
         if self.away:
             self.away -= 1
             return httpx.Response(503, json={"title": "The database is away"})
-        assert request.method == "GET" or request.headers["Idempotency-Key"]
+        assert request.method != "POST" or request.headers["Idempotency-Key"]
         return self.answer(request.method, request.url.path, request)
 
     def answer(self, method: str, path: str, request: httpx.Request) -> httpx.Response:
@@ -359,16 +382,48 @@ class Server:
         if path == "/api/v1/processes":
             self.versions = []
             return httpx.Response(201, json={"name": "invoices"})
+        if "/queues" in path or "/resources" in path:
+            return self.answer_of_queue(method, path, request)
         if method == "POST":
-            self.jobs += [self.runs(job) for job in json.loads(request.content)]
-            return httpx.Response(201, json={"items": [{"guid": job["guid"]} for job in self.jobs[-60:]]})
+            asked = json.loads(request.content)
+            start = len(self.jobs)
+            self.jobs += [{"guid": f"g{start + n}", **job, **DONE} for n, job in enumerate(asked)]
+            return httpx.Response(201, json={"items": self.jobs[start:]})
         self.polls += 1
-        start, limit = int(request.url.params.get("cursor", 0)), int(request.url.params["limit"])
-        page = self.jobs[::-1][start : start + limit]
+        if self.polls > 1:
+            self.runs()
+        page = self.page(self.jobs[::-1], request)
         if self.polls == 1:
-            page = [{**job, "status": 8, "state": "in_progress", "result": None} for job in page]
-        following = str(start + limit) if start + limit < len(self.jobs) else None
-        return httpx.Response(200, json={"items": page, "next": following})
+            page["items"] = [{**job, "status": 8, "state": "In_Progress"} for job in page["items"]]
+        return httpx.Response(200, json=page)
+
+    def answer_of_queue(self, method: str, path: str, request: httpx.Request) -> httpx.Response:
+        if method == "DELETE":
+            assert self.queue is not None
+            del self.queue[path.rsplit("/", 1)[1]]
+            return httpx.Response(204)
+        if path == "/api/v1/queues":
+            self.queue = {}
+            return httpx.Response(201, json={})
+        if self.queue is None:
+            return httpx.Response(404, json={"title": "No such queue"})
+        if not path.endswith("/resources"):
+            counts = dict.fromkeys(("New", "InProgress", "Processed", "Error"), 0)
+            for one in self.queue.values():
+                counts[one["status"]] += 1
+            return httpx.Response(200, json={"counts": counts})
+        if method == "GET":
+            return httpx.Response(200, json=self.page(list(self.queue.values()), request))
+        for new in json.loads(request.content):
+            assert new["reference"] not in {one["reference"] for one in self.queue.values()}
+            number = f"{len(self.requests)}-{new['reference']}"
+            self.queue[number] = {"id": number, "status": "New", "result": None, "error": None, **new}
+        return httpx.Response(201, json={"items": list(self.queue.values())})
+
+    def page(self, items: list[dict[str, Any]], request: httpx.Request) -> dict[str, Any]:
+        start, limit = int(request.url.params.get("cursor", 0)), int(request.url.params["limit"])
+        following = str(start + limit) if start + limit < len(items) else None
+        return {"items": items[start : start + limit], "next": following}
 
     def publish(self, method: str, request: httpx.Request) -> httpx.Response:
         if self.versions is None:
@@ -381,10 +436,17 @@ class Server:
         self.versions.append(version)
         return httpx.Response(201, json=version)
 
-    def run(self, job: dict[str, Any]) -> dict[str, Any]:
-        guid = f"guid-{len(self.requests)}-{job['arguments']['name']}"
-        done = {"status": 4, "state": "success", "error": None, "result": process(job["arguments"])}
-        return {"guid": guid, **done}
+    def run(self) -> None:
+        """The robots work the queue off."""
+        for one in (self.queue or {}).values():
+            if one["status"] == "New":
+                (item,) = work_off(
+                    [Item(one["reference"], one["value"])], self.jobs[-1]["arguments"]["suppliers"]
+                )
+                one.update(status="Processed", result=item.result)
+
+
+DONE = {"status": 4, "state": "Success", "error": None, "result": {"messages": 20}}
 
 
 @pytest.fixture
@@ -411,7 +473,8 @@ def test_the_whole_example(server: Server, cluster: Any, tmp_path: Path) -> None
     assert "60/60" in printed
     assert len(_rows(tmp_path / "ledger.csv")) == 37
     assert len(_rows(tmp_path / "review.csv")) == 23
-    assert len(server.requests) == 7  # versions, process, versions, publish, jobs, and two polls
+    assert [job["arguments"].keys() for job in server.jobs] == [{"suppliers"}] * 3
+    assert len(server.requests) == 15
 
 
 def test_a_second_run_publishes_nothing_and_finds_its_own_jobs(
@@ -421,7 +484,9 @@ def test_a_second_run_publishes_nothing_and_finds_its_own_jobs(
     server.requests.clear()
     assert _work(cluster, tmp_path)[0] == 0
     assert server.versions is not None and len(server.versions) == 1
-    assert [request.method for request in server.requests].count("POST") == 1
+    methods = [request.method for request in server.requests]
+    assert (methods.count("POST"), methods.count("DELETE")) == (2, 60)  # items and jobs; the earlier items
+    assert server.queue is not None and len(server.queue) == 60
 
 
 def test_a_changed_process_becomes_a_new_version(cluster: Any) -> None:
@@ -431,20 +496,35 @@ def test_a_changed_process_becomes_a_new_version(cluster: Any) -> None:
     assert published == [1, 2, 2]
 
 
-def test_a_failed_job_is_named_and_the_exit_status_says_so(
+def test_a_failed_message_is_named_and_the_exit_status_says_so(
     server: Server, cluster: Any, tmp_path: Path
 ) -> None:
-    def third_fails(job: dict[str, Any]) -> dict[str, Any]:
-        if job["arguments"]["name"] != "003.eml":
-            return server.run(job)
-        return {"guid": "g3", "status": 5, "state": "failed", "error": "robot lost", "result": None}
+    def third_fails() -> None:
+        server.run()
+        for one in (server.queue or {}).values():
+            if one["reference"] == "003.eml":
+                one.update(status="Error", error="KeyError: 'vat'", result=None)
 
     server.runs = third_fails
     status, printed = _work(cluster, tmp_path)
     assert status == 1
-    assert "job g3: failed. robot lost" in printed
+    assert "message 003.eml: Error. KeyError: 'vat'" in printed
     assert "matches the generator's truth: no" in printed
     assert "003.eml: expected booked, found no result" in printed
+
+
+def test_a_failed_job_is_named_and_the_exit_status_says_so(
+    server: Server, cluster: Any, tmp_path: Path
+) -> None:
+    def one_is_lost() -> None:
+        server.run()
+        server.jobs[1].update(status=5, state="Failed", error="robot lost")
+
+    server.runs = one_is_lost
+    status, printed = _work(cluster, tmp_path)
+    assert status == 1
+    assert "job g1: Failed. robot lost" in printed
+    assert "matches the generator's truth: yes" in printed
 
 
 def test_a_repeated_post_has_the_same_key_and_the_same_bytes(server: Server, cluster: Any) -> None:
@@ -457,9 +537,10 @@ def test_a_repeated_post_has_the_same_key_and_the_same_bytes(server: Server, clu
 
 
 def test_waiting_ends_and_says_what_to_ask(server: Server, cluster: Any) -> None:
-    server.jobs = [{"guid": "g1", "status": 1, "state": "pending"}]
+    server.jobs = [{"guid": "g1", "status": 1, "state": "Pending"}]
+    server.queue, server.runs = {}, lambda: None
     with pytest.raises(example.cluster.RefusedError, match=r"1 of 1 jobs .* GET /api/v1/jobs/g1/explain"):
-        list(cluster.follow("invoices", ["g1"], seconds=0))
+        list(cluster.follow("invoices", ["g1"], "invoices", seconds=0))
 
 
 @pytest.mark.parametrize(

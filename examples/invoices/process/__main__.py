@@ -1,9 +1,11 @@
-"""Read one e-mail, find the invoice in it, check it, and say whether a person must look at it.
+"""Take e-mails from the queue `invoices` until it is empty: find the invoice in each, check it, and say
+whether a person must look at it.
 
-The robot that runs this hands in `arguments`: `name` (the message's file name), `content` (the raw message in
-base64, so that the robot may be on any machine) and `suppliers` (objects with `name`, `vat_id`, `iban`).
+The robot that runs this hands in `arguments`: `suppliers` (objects with `name`, `vat_id`, `iban`). Each item
+of the queue has the message's file name as its reference, and as its value `content`: the raw message in
+base64, so that the robot may be on any machine.
 
-An invoice with a mistake is a result, not a failure: the run fails only when it could not do its work.
+An invoice with a mistake is a result, not a failure. A business error is an item that holds no message.
 """
 
 from __future__ import annotations
@@ -17,47 +19,59 @@ import checks
 import invoice
 import message
 from botswain import (  # type: ignore[import-not-found,unused-ignore]
+    BusinessError,
     arguments,
     log,
-    progress,
+    queue,
     result,
-    should_stop,
 )
+
+QUEUE = "invoices"
+WAIT = 2  # seconds for another item, before the work counts as done
 
 
 def main() -> None:
-    name, content, suppliers = _inputs(arguments)
-    progress(10, "reading " + name)
-    mail = message.read(content)
-    if should_stop():
-        log("stopped before the invoice was looked for", name=name)
-        return  # a run that was asked to stop, and ends without a result, is reported as Stopped
-    progress(50, "looking for the invoice")
+    suppliers = _suppliers(arguments)
+    done = 0
+    for item in queue(QUEUE).take(lock="read", wait=WAIT):
+        with item:
+            found = read(item.reference, item.value, suppliers)
+            item.finish(found)
+            done += 1
+            codes = [problem["code"] for problem in found["problems"]]
+            log("message read", name=item.reference, outcome=found["outcome"], problems=codes)
+    result({"messages": done})
+
+
+def read(name: str, value: Any, suppliers: list[dict[str, str]]) -> dict[str, Any]:
+    """What becomes of one message."""
+    mail = message.read(_content(value))
     found, problems = invoice.find(mail)
     if found is not None:
         problems = checks.check(found, suppliers)
-    outcome = "review" if problems else "booked"
-    result(
-        {
-            "message": name,
-            "sender": mail.sender,
-            "subject": mail.subject,
-            "invoice": found,
-            "problems": problems,
-            "outcome": outcome,
-        }
-    )
-    log("message read", name=name, outcome=outcome, problems=[problem["code"] for problem in problems])
-    progress(100, outcome)
+    return {
+        "message": name,
+        "sender": mail.sender,
+        "subject": mail.subject,
+        "invoice": found,
+        "problems": problems,
+        "outcome": "review" if problems else "booked",
+    }
 
 
-def _inputs(given: dict[str, Any]) -> tuple[str, bytes, list[dict[str, str]]]:
-    """The three arguments, or the end of the run with a sentence that names the wrong one."""
-    name, content, suppliers = given.get("name"), given.get("content"), given.get("suppliers")
-    if not isinstance(name, str) or not name:
-        sys.exit("arguments.name is missing: give the message's file name")
+def _content(value: Any) -> bytes:
+    content = value.get("content") if isinstance(value, dict) else None
     if not isinstance(content, str):
-        sys.exit("arguments.content is missing: give the raw message in base64")
+        raise BusinessError("value.content is missing: give the raw message in base64")
+    try:
+        return base64.b64decode(content, validate=True)
+    except (binascii.Error, ValueError):
+        raise BusinessError("value.content is not base64: encode the raw bytes of the .eml file") from None
+
+
+def _suppliers(given: dict[str, Any]) -> list[dict[str, str]]:
+    """The list of suppliers, or the end of the run with a sentence that names what is wrong."""
+    suppliers = given.get("suppliers")
     if not isinstance(suppliers, list):
         sys.exit("arguments.suppliers is missing: give a list of objects with name, vat_id and iban")
     for place, supplier in enumerate(suppliers):
@@ -65,10 +79,7 @@ def _inputs(given: dict[str, Any]) -> tuple[str, bytes, list[dict[str, str]]]:
             isinstance(supplier.get(field), str) for field in ("name", "vat_id", "iban")
         ):
             sys.exit(f"arguments.suppliers[{place}] is incomplete: give name, vat_id and iban as text")
-    try:
-        return name, base64.b64decode(content, validate=True), suppliers
-    except (binascii.Error, ValueError):
-        sys.exit("arguments.content is not base64: encode the raw bytes of the .eml file")
+    return suppliers
 
 
 if __name__ == "__main__":
