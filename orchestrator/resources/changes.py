@@ -16,6 +16,11 @@ from orchestrator.resources.model import Resource, ResourceTerm
 from orchestrator.transaction import Fact, Transaction
 
 INDEXED = ("status", "is_postponed", "rank")
+_MOVE_TERMS = (
+    update(ResourceTerm)
+    .where(ResourceTerm.resource_id == bindparam("p_resource_id"))
+    .values({name: bindparam(f"p_{name}") for name in INDEXED})
+)
 
 
 @dataclass(frozen=True)
@@ -83,8 +88,8 @@ def _keep_terms(tx: Transaction, before: Mapping[str, Any], after: Mapping[str, 
         tx.execute(delete(ResourceTerm).where(ResourceTerm.resource_id == after["id"]))
         insert_terms(tx, [after])
     elif (after["tags"] or after["parameters"]) and any(before[name] != after[name] for name in INDEXED):
-        mine = update(ResourceTerm).where(ResourceTerm.resource_id == after["id"])
-        tx.execute(mine.values({name: after[name] for name in INDEXED}))
+        asked = {f"p_{name}": after[name] for name in INDEXED}
+        tx.execute(_MOVE_TERMS, asked | {"p_resource_id": after["id"]})
 
 
 def insert_terms(tx: Transaction, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -60,12 +60,10 @@ def take(
     free = _free(tx, queue.id, condition, who, modes, earlier)
     if not free:
         return None
+    chosen = propose([row.id for row in free]) if modes else free[0].id
+    row = _whole(tx, next((row for row in free if row.id == chosen), None))
     if not modes:
-        return Taken(dict(free[0]._mapping), 0)
-    chosen = propose([row.id for row in free])
-    row = next((row for row in free if row.id == chosen), None)
-    if row is None:
-        raise changes.Outrun
+        return Taken(dict(row._mapping), 0)
     return granted(tx, row, who, modes, until)
 
 
@@ -80,13 +78,26 @@ def _free(
     """The first rows that `who` may have: not hidden or locked by others, nor due to one who came before."""
     found: list[Any] = []
     limit = CANDIDATES if modes else 1
-    for row in search.in_line(tx, queue_id, condition):
+    light = not earlier and search.is_light(condition)
+    for row in search.in_line(tx, queue_id, condition, light=light):
         hidden = locks.hindrance(row, {Mode.READ, *modes}, who, tx.now)
         if hidden is None and not _is_due_to(earlier, row, tx.now):
             found.append(row)
             if len(found) == limit:
                 break
     return found
+
+
+def _whole(tx: Transaction, found: Any) -> Any:
+    """The row found, with all its columns. Raises `Outrun` where it is not as it was found, or was not."""
+    if found is None:
+        raise changes.Outrun
+    if hasattr(found, "public_id"):
+        return found
+    row = search.by_id(tx, found.id)
+    if row is None or row.version != found.version:
+        raise changes.Outrun
+    return row
 
 
 def _is_due_to(earlier: Sequence[waits.Earlier], row: Any, now: datetime) -> bool:
