@@ -125,7 +125,11 @@ def _stale(tx: Transaction, queue: Any) -> Any:
 
 
 def _give_up(tx: Transaction, row: Any) -> None:
+    """Error, and out of the hands of the run that had it: what that still says comes too late."""
+    worker = row.taken_by
+    held = [mode for mode in Mode if worker is not None and getattr(row, f"{mode}_run_id") == worker]
     values = {
+        **locks.freeing(held),
         "status": ResourceStatus.ERROR.value,
         "error_kind": ErrorKind.ABANDONED.value,
         "error": "It was given up: nothing happened to it for longer than its queue allows.",

@@ -111,6 +111,6 @@ def _harm(kind: str, fleet: Fleet, redis_server: Redis) -> None:
 def _was_worth_it(histories: Histories) -> None:
     """The drill had stale writers that were refused, lost runs and expired locks, or it showed nothing."""
     events = [entry for entries in histories.values() for entry in entries]
-    refused = [entry["detail"]["code"] for entry in events if entry["event"] == "refused"]
-    assert "stale_fence" in refused or "conflict" in refused or "locked" in refused
-    assert {"run_ended", "take", "finish"} <= {entry["event"] for entry in events}
+    refused = {entry["detail"]["code"] for entry in events if entry["event"] == "refused"}
+    assert refused & {"stale_fence", "conflict", "locked", "no_run"}
+    assert not LONG_DRILLS or "run_ended" in {entry["event"] for entry in events}

@@ -46,12 +46,12 @@ class Works:
     told: list[Testimony] = field(default_factory=list)
     gate: Callable[[], None] = lambda: None
 
-    def fill(self, count: int) -> None:
+    def fill(self, count: int, **policy: Any) -> None:
         orders = [NewResource(value=0) for _ in range(count)]
         self.ids = [order.guid for order in orders]
 
         def work(tx: Any) -> None:
-            queues.create(tx, NewQueue(self.name, max_attempts=1000))
+            queues.create(tx, NewQueue(self.name, **{"max_attempts": 1000, **policy}))
             create.create(tx, self.name, orders)
 
         self.scene.run(work)
