@@ -99,7 +99,7 @@ def get_node(call: Call, node: str) -> Response:
 
 
 @routes.post("/nodes/<node>/drain", Policy.OPERATOR, answer=NodeView)
-def drain_node(call: Call, node: str) -> Response:
+def drain_worker_node(call: Call, node: str) -> Response:
     """Let a worker node take no more work, finish what it has begun, and end."""
 
     def work(tx: Transaction) -> NodeView:

@@ -75,6 +75,10 @@ class Server:
             "job": [job["guid"] for job in made],
             "task": tasks,
         }
+        self.call("POST", "/api/v1/queues", json={"name": "q1"})
+        fresh = [{"value": number, "parameters": {"n": number}} for number in range(9)]
+        resources = self.call("POST", "/api/v1/queues/q1/resources", json=fresh)["items"]
+        self.known |= {"queue": ["q1"], "resource": [resource["id"] for resource in resources]}
         roles = ("viewer", "node")
         tokens = {role: self.call("POST", "/api/v1/tokens", json={"role": role})["token"] for role in roles}
         self.callers = {role: f"Bearer {token}" for role, token in tokens.items()}
@@ -91,6 +95,9 @@ class Server:
         for body in case.body if isinstance(case.body, list) else [case.body]:
             if isinstance(body, dict) and "process" in body and self.random.random() < 0.8:
                 body |= {"process": "invoices", "version": None, "robot": None}
+        for where in (case.body, case.query):
+            if isinstance(where, dict) and "wait_seconds" in where and self.random.random() < 0.9:
+                where["wait_seconds"] = 0 if where is case.body else "0"  # waiting itself is tested elsewhere
 
 
 @pytest.fixture(scope="module")
