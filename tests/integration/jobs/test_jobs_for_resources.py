@@ -144,3 +144,13 @@ def test_a_job_is_for_a_new_resource_and_its_arguments_are_an_object(scene: Scen
         with pytest.raises(Invalid) as wrong:
             scene.create(resource=key)
         assert wrong.value.errors[0].field == "resource"
+
+
+@on("sqlite")
+def test_a_job_whose_resource_was_finished_meanwhile_is_cancelled(scene: Scene) -> None:
+    one, robot = resource(scene), scene.robot("r1")
+    (guid,) = scene.pending(resource=one)
+    scene.run(lambda tx: resources.finish(tx, one, ALICE, result="by hand"))
+    assert scene.consume(robot).job is None
+    assert (scene.job(guid).status, scene.job(guid).reason) == (Status.STOPPED, "resource_unavailable")
+    assert (now(scene, one).status, now(scene, one).result) == (PROCESSED, "by hand")
