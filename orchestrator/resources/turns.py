@@ -25,9 +25,7 @@ def begin(tx: Transaction, public_id: str, who: Initiator) -> Taken:
     if row.status == ResourceStatus.IN_PROGRESS and row.taken_by == who.run_id:
         return Taken(dict(row._mapping), row.read_fence)
     if row.status != ResourceStatus.NEW:
-        raise Conflict(
-            f"The resource is {STATUS_NAMES[ResourceStatus(row.status)]}; not New."
-        )
+        raise Conflict(f"The resource is {STATUS_NAMES[ResourceStatus(row.status)]}; not New.")
     return lifecycle.granted(tx, row, who, (Mode.READ,), None)
 
 
