@@ -213,6 +213,8 @@ def _failures(operation: Operation) -> list[int]:
         statuses |= {422}
     if operation.method == "DELETE" or "wait_seconds" in getattr(operation.query, "model_fields", ()):
         statuses.add(409)
+    if operation.tag.startswith("sherpa"):
+        statuses |= {404, 409}  # the query names what is read, and it may be locked by another
     if operation.body is not None:
         statuses.add(404)  # what the body names may be gone
     return sorted(statuses)
