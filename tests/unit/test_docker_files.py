@@ -15,7 +15,9 @@ import redis
 import yaml
 from sqlalchemy import create_engine, text
 
+from orchestrator.api.processes import FORM_ROOM
 from orchestrator.cli.command_line import COMMANDS, botswain
+from orchestrator.config import Config
 from tests.architecture.source_files import PROJECT
 from tests.conftest import missing, private
 from tests.servers import MariaDB, MissingServerError
@@ -143,7 +145,10 @@ def test_nginx_lets_robots_wait_and_bodies_through() -> None:
     written = (DOCKER / "nginx.conf").read_text(encoding="utf-8")
     longest_wait = 55
     assert int(re.findall(r"proxy_read_timeout (\d+)s;", written)[0]) > longest_wait + 5
-    assert int(re.findall(r"client_max_body_size (\d+)m;", written)[0]) > 8
+    limits = [Config.model_fields["max_body_bytes"].default // 2**20, "m"]
+    limits += [(Config.model_fields["max_package_bytes"].default + FORM_ROOM) // 2**10, "k"]
+    said = re.findall(r"client_max_body_size (\d+)([mk]);", written)
+    assert [part for number, unit in said for part in (int(number), unit)] == limits
     assert "proxy_set_header X-Forwarded-For" in written  # or strangers would pass for this machine
     assert "$http_authorization" not in written
 
