@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import and_, bindparam, or_, select
 
 from orchestrator.errors import NotFound
 from orchestrator.insights.paging import Page, page
@@ -98,6 +98,9 @@ _JOBS = (
     .join(Process, Process.id == Job.process_id)
     .join(ProcessVersion, ProcessVersion.id == Job.process_version_id)
 )
+_MANY = _JOBS.where(
+    Job.tenant_id == bindparam("p_tenant_id"), Job.guid.in_(bindparam("p_guids", expanding=True))
+)
 
 
 def found(tx: Transaction, guid: str) -> Any:
@@ -114,8 +117,8 @@ def one(tx: Transaction, guid: str) -> JobView:
 
 def many(tx: Transaction, guids: Sequence[str]) -> list[JobView]:
     """These jobs, in this order."""
-    query = _JOBS.where(Job.tenant_id == tx.tenant_id, Job.guid.in_(guids))
-    views = {view.guid: view for view in _views(tx, tx.execute(query).all())}
+    asked = {"p_tenant_id": tx.tenant_id, "p_guids": guids}
+    views = {view.guid: view for view in _views(tx, tx.execute(_MANY, asked).all())}
     return [views[guid] for guid in guids]
 
 
