@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import SimpleNamespace
 from typing import Any
 
 from sqlalchemy import and_, bindparam, or_, select
@@ -12,6 +13,7 @@ from sqlalchemy import and_, bindparam, or_, select
 from orchestrator.errors import NotFound
 from orchestrator.insights.paging import Page, page
 from orchestrator.jobs import moves
+from orchestrator.jobs.lifecycle import CreatedJob
 from orchestrator.jobs.model import Job, JobHistory
 from orchestrator.jobs.states import STATE_NAMES, Status
 from orchestrator.processes.model import Process, ProcessVersion
@@ -98,6 +100,7 @@ _JOBS = (
     .join(Process, Process.id == Job.process_id)
     .join(ProcessVersion, ProcessVersion.id == Job.process_version_id)
 )
+_EMPTY: dict[str, Any] = dict.fromkeys(Job.__table__.columns.keys())
 _MANY = _JOBS.where(
     Job.tenant_id == bindparam("p_tenant_id"), Job.guid.in_(bindparam("p_guids", expanding=True))
 )
@@ -120,6 +123,17 @@ def many(tx: Transaction, guids: Sequence[str]) -> list[JobView]:
     asked = {"p_tenant_id": tx.tenant_id, "p_guids": guids}
     views = {view.guid: view for view in _views(tx, tx.execute(_MANY, asked).all())}
     return [views[guid] for guid in guids]
+
+
+def created(tx: Transaction, jobs: Sequence[CreatedJob]) -> list[JobView]:
+    """What was created in this transaction, in this order, without reading it again."""
+    rows = [
+        SimpleNamespace(
+            **_EMPTY | job.values, process_name=job.version.process, version_number=job.version.number
+        )
+        for job in jobs
+    ]
+    return _views(tx, rows)
 
 
 def listed(tx: Transaction, filters: Filters, limit: int, cursor: str | None) -> Page[JobView]:

@@ -117,7 +117,8 @@ class Scene:
 
     def create(self, count: int = 1, **order: Any) -> list[str]:
         orders = [NewJob(self.process, **order) for _ in range(count)]
-        return self.run(lambda tx: lifecycle.create(tx, orders), actor=PERSON)
+        made = self.run(lambda tx: lifecycle.create(tx, orders), actor=PERSON)
+        return [job.values["guid"] for job in made]
 
     def job(self, guid: str) -> Any:
         row = self.run(lambda tx: moves.find(tx, guid))
