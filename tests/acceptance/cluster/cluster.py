@@ -17,6 +17,8 @@ from tests.servers.ports import free_port
 
 Settings = dict[str, str]
 START_SECONDS = 60.0
+# Nodes of one cluster need not agree about the time of day, only the database's time counts.
+TIME_ZONES = ("America/Bogota", "Asia/Kolkata", "UTC")
 BOTSWAIN = str(Path(sys.executable).parent / "botswain")
 
 
@@ -89,6 +91,7 @@ class Cluster:
             **{
                 "SCHEDULER_CLUSTER_ID": str(number),
                 "SCHEDULER_CLUSTER_SIZE": str(self.size),
+                "TZ": TIME_ZONES[number % len(TIME_ZONES)],
                 "SCHEDULER_WORKING_PATH": str(self.folder / f"work-{name}"),
                 **settings,
             }

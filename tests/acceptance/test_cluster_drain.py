@@ -1,0 +1,90 @@
+"""Schedulers that leave in order, and what Celery's own tools see of them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.cluster import Cluster, eventually
+from tests.acceptance.cluster.fixtures import NewCluster
+from tests.acceptance.cluster.robot import SUCCESS
+from tests.acceptance.drills.checker import breaches
+from tests.acceptance.drills.fleet import Fleet, histories, until_ended
+
+CELERY = str(Path(sys.executable).parent / "celery")
+
+
+def celery(cluster: Cluster, *arguments: str, wanted: tuple[int, ...] = (0,)) -> str:
+    """What Celery's command prints for this cluster."""
+    command = [CELERY, "--config", "celeryconfig", *arguments]
+    ran = subprocess.run(
+        command, env=cluster.environment(), cwd=cluster.folder, capture_output=True, text=True, timeout=60
+    )
+    assert ran.returncode in wanted, ran.stdout + ran.stderr
+    return ran.stdout
+
+
+def answering(cluster: Cluster) -> set[str]:
+    """The nodes, without their hosts, that answer Celery's ping."""
+    told = json.loads(celery(cluster, "inspect", "--timeout", "3", "--json", "ping"))
+    return {node.partition("@")[0] for node, answer in told.items() if answer == {"ok": "pong"}}
+
+
+@pytest.mark.timeout(300)
+def test_schedulers_leave_under_load_and_nothing_waits_for_them(new_cluster: NewCluster) -> None:
+    """By SIGTERM, over HTTP and by Celery's remote control, one after another; the last one works on."""
+    cluster = new_cluster(size=4).start()
+    process = cluster.api.publish("invoices")
+    eventually(
+        lambda: answering(cluster) >= {f"scheduler-{number}" for number in range(1, 5)},
+        "all schedulers answer Celery's ping",
+    )
+    jobs: list[str] = []
+
+    def more_work() -> None:
+        jobs.extend(job["guid"] for job in cluster.api.post("/jobs", [{"process": process}] * 40)["items"])
+
+    with Fleet([cluster.new_robot() for _ in range(4)]) as fleet:
+        more_work()
+        cluster.parts["scheduler-4"].terminate()
+        assert cluster.parts["scheduler-4"].exit_status() == 0
+        more_work()
+        cluster.api.post("/cluster/scheduler-3/drain")
+        assert cluster.parts["scheduler-3"].exit_status() == 0
+        more_work()
+        host = cluster.api.nodes()["scheduler-2"]["host"]
+        # Nobody answers an order to end; Celery's command reports that by a status of its own.
+        celery(cluster, "control", "--destination", f"scheduler-2@{host}", "shutdown", wanted=(0, 69))
+        assert cluster.parts["scheduler-2"].exit_status() == 0
+        more_work()
+        until_ended(cluster, jobs, 120)
+        owned = cluster.api.nodes()["scheduler-1"]["partitions"]
+        assert sorted(owned) == list(range(64))
+
+    assert cluster.up() == {"scheduler-1"}
+    assert fleet.complaints == []
+    kept = histories(cluster, jobs)
+    assert breaches(kept) == []
+    assert {entries[-1]["status"] for entries in kept.values()} == {SUCCESS}
+    for part in cluster.parts.values():
+        assert "Traceback" not in part.output(), part.tail()
+
+
+@pytest.mark.timeout(120)
+def test_a_drained_scheduler_s_partitions_are_adopted_before_its_lease_ends(new_cluster: NewCluster) -> None:
+    """With a lease of minutes only giving back can explain that another has them at once."""
+    cluster = new_cluster(size=2, BOTSWAIN_PARTITION_LEASE_SECONDS="300").start()
+    eventually(lambda: len(cluster.api.nodes()["scheduler-2"]["partitions"]) == 32, "half the partitions")
+    cluster.parts["scheduler-2"].terminate()
+    assert cluster.parts["scheduler-2"].exit_status() == 0
+    eventually(
+        lambda: len(cluster.api.nodes()["scheduler-1"]["partitions"]) == 64, "the other has them all", 60
+    )
+
+
+def test_an_unknown_scheduler_cannot_be_drained(shared_cluster: Cluster) -> None:
+    with pytest.raises(AssertionError, match="404"):
+        shared_cluster.api.post("/cluster/scheduler-77/drain")
+    assert shared_cluster.up() == {"scheduler-1"}

@@ -1,0 +1,122 @@
+"""Power cuts: of the whole cluster, and of one scheduler of three."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+import pytest
+
+from tests.acceptance.cluster import Cluster, Problem, eventually
+from tests.acceptance.cluster.fixtures import SHORT_TIMES, NewCluster
+from tests.acceptance.cluster.robot import SUCCESS
+from tests.acceptance.drills.checker import breaches
+from tests.acceptance.drills.fleet import Fleet, histories, until_ended
+from tests.servers import Redis
+
+PARTITIONS = set(range(64))
+LEASE = float(SHORT_TIMES["BOTSWAIN_PARTITION_LEASE_SECONDS"])
+MARGIN = 5.0
+# Longer than the power cut, so that the robots, who lived through it, find their runs as they left them.
+PATIENT_ROBOTS = {"BOTSWAIN_RUN_LEASE_SECONDS": "90"}
+
+
+class Person:
+    """Asks for jobs, two at a time, and repeats a request with its Idempotency-Key until it is answered."""
+
+    def __init__(self, cluster: Cluster, process: str) -> None:
+        self.jobs: list[str] = []
+        self.failures = 0
+        self._cluster = cluster
+        self._body = [{"process": process}] * 2
+        self._stopped = threading.Event()
+
+    @contextmanager
+    def asking(self) -> Iterator["Person"]:
+        thread = threading.Thread(target=self._ask_on)
+        thread.start()
+        try:
+            yield self
+        finally:
+            self._stopped.set()
+            thread.join(120)
+
+    def _ask_on(self) -> None:
+        number = 0
+        while not self._stopped.wait(0.1):
+            number += 1
+            while not self._ask(f"request-{number}"):
+                time.sleep(0.05)
+
+    def _ask(self, key: str) -> bool:
+        headers = {"Idempotency-Key": key}
+        try:
+            answer = self._cluster.api.call("POST", "/jobs", json=self._body, headers=headers)
+        except (httpx.TransportError, Problem):
+            self.failures += 1
+            return False
+        self.jobs += [job["guid"] for job in answer["items"]]
+        return True
+
+
+@pytest.mark.timeout(300)
+def test_the_whole_cluster_is_cut_off_and_nothing_is_lost_or_run_twice(
+    new_cluster: NewCluster, mariadb_database: str, redis_server: Redis
+) -> None:
+    cluster = new_cluster(mariadb_database, 3, **PATIENT_ROBOTS).start()
+    person = Person(cluster, cluster.api.publish("invoices"))
+    with Fleet([cluster.new_robot() for _ in range(8)], run_seconds=0.2) as fleet:
+        with person.asking():
+            eventually(lambda: len(fleet.runs) >= 20, "the work is under way", 90)
+            cluster.kill()
+            redis_server.kill()
+            asked_before = len(person.jobs)
+            redis_server.start()
+            cluster.restart()
+            eventually(lambda: len(person.jobs) >= asked_before + 20, "people are served again", 60)
+        until_ended(cluster, person.jobs, 200)
+
+    assert person.failures
+    assert {job["guid"] for job in cluster.api.every("/jobs")} == set(person.jobs)
+    assert fleet.complaints == []
+    assert fleet.runs_at_once() == []
+    kept = histories(cluster, person.jobs)
+    assert breaches(kept) == []
+    assert {entries[-1]["status"] for entries in kept.values()} == {SUCCESS}
+
+
+@pytest.mark.timeout(300)
+def test_the_partitions_of_a_dead_scheduler_are_adopted_and_given_back(
+    new_cluster: NewCluster, mariadb_database: str
+) -> None:
+    cluster = new_cluster(mariadb_database, 3, **PATIENT_ROBOTS).start()
+    process = cluster.api.publish("invoices")
+    home = eventually(lambda: shares(cluster, 3), "three schedulers share the partitions")
+
+    with Fleet([cluster.new_robot() for _ in range(4)]) as fleet:
+        before = [job["guid"] for job in cluster.api.post("/jobs", [{"process": process}] * 100)["items"]]
+        cluster.parts["scheduler-2"].kill()
+        died = time.monotonic()
+        after = [job["guid"] for job in cluster.api.post("/jobs", [{"process": process}] * 50)["items"]]
+        eventually(lambda: shares(cluster, 2), "two schedulers have all partitions")
+        assert time.monotonic() - died < LEASE + MARGIN
+        assert cluster.api.nodes()["scheduler-2"]["state"] == "lost"
+        until_ended(cluster, before + after, 200)
+        cluster.parts["scheduler-2"].start()
+        eventually(lambda: shares(cluster, 3) == home, "the share is given back to who has returned")
+        again = [job["guid"] for job in cluster.api.post("/jobs", [{"process": process}] * 50)["items"]]
+        until_ended(cluster, again, 200)
+
+    jobs = before + after + again
+    assert fleet.complaints == []
+    assert sorted(run.job for run in fleet.runs) == sorted(jobs)
+    assert breaches(histories(cluster, jobs)) == []
+
+
+def shares(cluster: Cluster, members: int) -> dict[str, list[int]] | None:
+    """Who has which partitions, when `members` that are up have all of them, each one once."""
+    up = {name: node["partitions"] for name, node in cluster.api.nodes().items() if node["state"] == "up"}
+    owned = sorted(partition for partitions in up.values() for partition in partitions)
+    whole = owned == sorted(PARTITIONS) and len(up) == members and all(up.values())
+    return {name: sorted(partitions) for name, partitions in up.items()} if whole else None
