@@ -1,18 +1,15 @@
 """Power cuts: of the whole cluster, and of one scheduler of three."""
 
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
-import httpx
 import pytest
 
-from tests.acceptance.cluster import Cluster, Problem, eventually
+from tests.acceptance.cluster import Cluster, eventually
 from tests.acceptance.cluster.fixtures import SHORT_TIMES, NewCluster
 from tests.acceptance.cluster.robot import SUCCESS
 from tests.acceptance.drills.checker import breaches
 from tests.acceptance.drills.fleet import Fleet, histories, until_ended
+from tests.acceptance.drills.person import Person
 from tests.servers import Redis
 
 PARTITIONS = set(range(64))
@@ -20,44 +17,6 @@ LEASE = float(SHORT_TIMES["BOTSWAIN_PARTITION_LEASE_SECONDS"])
 MARGIN = 5.0
 # Longer than the power cut, so that the robots, who lived through it, find their runs as they left them.
 PATIENT_ROBOTS = {"BOTSWAIN_RUN_LEASE_SECONDS": "90"}
-
-
-class Person:
-    """Asks for jobs, two at a time, and repeats a request with its Idempotency-Key until it is answered."""
-
-    def __init__(self, cluster: Cluster, process: str) -> None:
-        self.jobs: list[str] = []
-        self.failures = 0
-        self._cluster = cluster
-        self._body = [{"process": process}] * 2
-        self._stopped = threading.Event()
-
-    @contextmanager
-    def asking(self) -> Iterator["Person"]:
-        thread = threading.Thread(target=self._ask_on)
-        thread.start()
-        try:
-            yield self
-        finally:
-            self._stopped.set()
-            thread.join(120)
-
-    def _ask_on(self) -> None:
-        number = 0
-        while not self._stopped.wait(0.1):
-            number += 1
-            while not self._ask(f"request-{number}"):
-                time.sleep(0.05)
-
-    def _ask(self, key: str) -> bool:
-        headers = {"Idempotency-Key": key}
-        try:
-            answer = self._cluster.api.call("POST", "/jobs", json=self._body, headers=headers)
-        except (httpx.TransportError, Problem):
-            self.failures += 1
-            return False
-        self.jobs += [job["guid"] for job in answer["items"]]
-        return True
 
 
 @pytest.mark.timeout(300)
