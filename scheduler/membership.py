@@ -231,7 +231,7 @@ def _working_path(config: Config) -> Path:
         raise errors.ConfigurationError(
             [f"SCHEDULER_WORKING_PATH {path} cannot be made: {error.strerror}"]
         ) from None
-    return path
+    return path.resolve()  # one folder has many spellings, and two schedulers must not share it
 
 
 def _process_lives(pid: int) -> bool:
