@@ -35,4 +35,5 @@ def register(app: APIFlask, parts: Parts) -> None:
     known = [operation for noun in NOUNS for operation in noun.routes.register(app, parts)]
     app.extensions[operations.OPENAPI] = json.dumps(openapi.document(known), ensure_ascii=False).encode()
     robot_protocol.register(app, parts)
-    app.wsgi_app = WholeBody(app.wsgi_app, parts.config.max_body_bytes)  # type: ignore[method-assign]
+    largest = max(parts.config.max_body_bytes, parts.config.max_package_bytes + processes.FORM_ROOM)
+    app.wsgi_app = WholeBody(app.wsgi_app, largest)  # type: ignore[method-assign]

@@ -193,7 +193,7 @@ def _failures(operation: Operation) -> list[int]:
         statuses.add(404)
     if operation.query is not None:
         statuses.add(400)
-    if operation.method in ("POST", "PATCH"):
+    if operation.method in ("POST", "PUT", "PATCH"):
         statuses |= {400, 409, 413, 415}
     if operation.method == "POST":
         statuses |= {422}

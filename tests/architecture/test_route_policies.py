@@ -53,11 +53,8 @@ def test_a_route_without_a_policy_is_found_and_refused(tmp_path: Path) -> None:
 
 
 def test_every_route_of_the_api_is_documented(app: APIFlask) -> None:
-    documented = {
-        (method.upper(), path)
-        for path, operations in json.loads(app.extensions[OPENAPI])["paths"].items()
-        for method in operations
-    }
+    paths = json.loads(app.extensions[OPENAPI])["paths"]
+    documented = {(method.upper(), path) for path, operations in paths.items() for method in operations}
     served = {
         (method, _as_template(rule.rule))
         for rule in app.url_map.iter_rules()
@@ -65,6 +62,10 @@ def test_every_route_of_the_api_is_documented(app: APIFlask) -> None:
         for method in (rule.methods or set()) - {"HEAD"}
     }
     assert documented == served
+    rules = [(rule.rule, method) for rule in app.url_map.iter_rules() for method in rule.methods or ()]
+    assert len(rules) == len(set(rules)), "an address is served twice"
+    names = [operation["operationId"] for operations in paths.values() for operation in operations.values()]
+    assert len(names) == len(set(names)), "two operations have one name"
 
 
 def _as_template(rule: str) -> str:

@@ -9,16 +9,19 @@ from typing import Any
 
 import pytest
 from apiflask import APIFlask
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 from orchestrator.api.auth import Policy, policy_of
 from orchestrator.api.operations import OPENAPI
+from orchestrator.robots import lifecycle as robots
+from orchestrator.sessions.model import Session
 from orchestrator.tenancy import DEFAULT_TENANT
 from orchestrator.tokens.model import ApiToken
 from orchestrator.wiring import Parts
 from tests.integration.api.conftest import Caller, MakeToken, publish
 
 sqlite = pytest.mark.parametrize("dialect", ["sqlite"], indirect=True)
+SESSION = "5e55104e-0000-4000-8000-000000000001"
 ROLES = ("admin", "operator", "viewer", "node")
 
 
@@ -46,29 +49,30 @@ def test_each_role_may_do_what_its_policy_says(app: APIFlask, caller: MakeToken)
                 assert (status != 403) == (role in policy.value), f"{role} {method} {path}: {status}"
 
 
+STRANGERS: list[Any] = [
+    "",
+    "Bearer",
+    "Bearer ",
+    "Bearer wrong",
+    "bearer \x7f",
+    "Basic",
+    "Basic !",
+    "Basic " + "QQ==",
+    "Digest x",
+    "x",
+]
+
+
 @sqlite
-@pytest.mark.parametrize(
-    "authorization",
-    [
-        "",
-        "Bearer",
-        "Bearer ",
-        "Bearer wrong",
-        "bearer \x7f",
-        "Basic",
-        "Basic !",
-        "Basic " + "QQ==",
-        "Digest x",
-        "x",
-    ],
-)
-def test_a_stranger_is_asked_who_he_is(app: APIFlask, authorization: str) -> None:
-    for policy in (Policy.ADMIN, Policy.VIEWER, Policy.VIEWER_OR_ROBOT, Policy.NODE):
-        method, path = routes(app, policy)[0]
-        answer = Caller(app.test_client(), authorization)(method, path)
-        assert answer.status_code == 401
-        assert answer.headers["WWW-Authenticate"].startswith("Bearer")
-        assert answer.json is not None and answer.json["code"] == "unauthenticated"
+def test_a_stranger_is_asked_who_he_is(app: APIFlask, subtests: pytest.Subtests) -> None:
+    for authorization in STRANGERS:
+        with subtests.test(authorization=authorization):
+            for policy in (Policy.ADMIN, Policy.VIEWER, Policy.VIEWER_OR_ROBOT, Policy.NODE):
+                method, path = routes(app, policy)[0]
+                answer = Caller(app.test_client(), authorization)(method, path)
+                assert answer.status_code == 401
+                assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+                assert answer.json is not None and answer.json["code"] == "unauthenticated"
 
 
 @sqlite
@@ -103,8 +107,20 @@ def test_a_token_works_until_it_is_revoked(
     assert admin("DELETE", f"/api/v1/tokens/{2**63 - 1}").status_code == 404
 
 
+def a_session(parts: Parts, robot: str) -> str:
+    """The id of a session of our robot."""
+
+    def work(tx: Any) -> None:
+        row = dict.fromkeys(("node", "machine", "account", "backend", "reason", "outcome"), "")
+        row |= {"public_id": SESSION, "robot_id": robots.existing(tx, robot).id, "state": "open"}
+        tx.execute(insert(Session), row | {"tenant_id": tx.tenant_id, "asked_at": tx.now})
+
+    parts.transactions.run(work, tenant_id=DEFAULT_TENANT)
+    return SESSION
+
+
 def test_another_tenant_finds_nothing_of_ours(
-    app: APIFlask, admin: Caller, process: str, caller: MakeToken, other_tenant: int
+    app: APIFlask, admin: Caller, process: str, caller: MakeToken, other_tenant: int, parts: Parts
 ) -> None:
     """Every route, with the ids of our things, as another tenant's administrator and as its node."""
     robot = admin.post("/api/v1/robots", {"name": "r1", "group": "g"}).json
@@ -112,12 +128,15 @@ def test_another_tenant_finds_nothing_of_ours(
     task = admin.post("/api/v1/tasks", {"activity": "botswain.echo"}).json["id"]
     token = admin.post("/api/v1/tokens", {"role": "viewer"}).json["id"]
     named = {"robot": robot["id"], "process": process, "job": job, "task": task, "number": 1, "token": token}
+    named["session"] = a_session(parts, "r1")
     strangers = [caller("admin", other_tenant), caller("node", other_tenant)]
     bodies = {
         "change_robot": {"name": "mine"},
         "start_task": {"fence": 1, "node": "n"},
         "renew_task": {"fence": 1, "node": "n"},
         "finish_task": {"fence": 1},
+        "session_opened": {"node": "n"},
+        "session_closed": {"node": "n", "outcome": "closed"},
     }
     called = 0
     for path, operations in json.loads(app.extensions[OPENAPI])["paths"].items():
@@ -144,6 +163,7 @@ def test_another_tenant_finds_nothing_of_ours(
     retried = stranger.post("/api/v1/tasks/retry", {"ids": [task]})
     assert retried.status_code == 404
     assert admin.get("/api/v1/robots/r1").json["name"] == "r1", "nothing of it had an effect"
+    assert admin.get(f"/api/v1/sessions/{SESSION}").json["state"] == "open"
 
 
 def test_names_are_each_tenants_own(

@@ -69,11 +69,15 @@ def test_a_job_carries_what_it_was_given(admin: Caller, process: str) -> None:
     assert codes(admin, job["guid"]) == ["not_before", "no_scheduler"]
 
 
-@pytest.mark.parametrize("arguments", [None, [], 7, "text", True, {"a": 1.5}])
+ARGUMENTS: list[Any] = [None, [], 7, "text", True, {"a": 1.5}]
+
+
 @pytest.mark.parametrize("dialect", ["sqlite"], indirect=True)
-def test_arguments_are_any_json(admin: Caller, process: str, arguments: Any) -> None:
-    made = admin.post(JOBS, {"process": process, "arguments": arguments}).json
-    assert admin.get(f"{JOBS}/{made['guid']}").json["arguments"] == arguments
+def test_arguments_are_any_json(admin: Caller, process: str, subtests: pytest.Subtests) -> None:
+    for arguments in ARGUMENTS:
+        with subtests.test(arguments=arguments):
+            made = admin.post(JOBS, {"process": process, "arguments": arguments}).json
+            assert admin.get(f"{JOBS}/{made['guid']}").json["arguments"] == arguments
 
 
 def test_a_list_is_all_or_none_and_in_order(admin: Caller, process: str) -> None:
@@ -100,38 +104,39 @@ def test_a_list_is_all_or_none_and_in_order(admin: Caller, process: str) -> None
         assert (refused.status_code, refused.json["errors"][0]["field"]) == (400, "body")
 
 
-@pytest.mark.parametrize(
-    ("change", "field"),
-    [
-        ({"process": "nothing"}, "process"),
-        ({"process": ""}, "process"),
-        ({"version": 0}, "version"),
-        ({"version": 2}, "version"),
-        ({"version": "1"}, "version"),
-        ({"robot": "nobody"}, "robot"),
-        ({"robot": "r1", "group": "g"}, "group"),
-        ({"priority": -1}, "priority"),
-        ({"priority": 1.5}, "priority"),
-        ({"priority": True}, "priority"),
-        ({"not_before": "tomorrow"}, "not_before"),
-        ({"not_before": "2026-03-01T09:30:00"}, "not_before"),
-        ({"not_before": "0001-01-01T00:00:00+14:00"}, "not_before"),
-        ({"not_before": 1700000000}, "not_before"),
-        ({"max_attempts": 0}, "max_attempts"),
-        ({"on_lost": "panic"}, "on_lost"),
-        ({"max_run_seconds": 0}, "max_run_seconds"),
-        ({"arguments": {"a": "x\x00y"}}, "arguments.a"),
-        ({"arguments": {"a": 2**64}}, "arguments.a"),
-        ({"argument": {}}, "argument"),
-    ],
-)
+BAD_FIELDS: list[Any] = [
+    ({"process": "nothing"}, "process"),
+    ({"process": ""}, "process"),
+    ({"version": 0}, "version"),
+    ({"version": 2}, "version"),
+    ({"version": "1"}, "version"),
+    ({"robot": "nobody"}, "robot"),
+    ({"robot": "r1", "group": "g"}, "group"),
+    ({"priority": -1}, "priority"),
+    ({"priority": 1.5}, "priority"),
+    ({"priority": True}, "priority"),
+    ({"not_before": "tomorrow"}, "not_before"),
+    ({"not_before": "2026-03-01T09:30:00"}, "not_before"),
+    ({"not_before": "0001-01-01T00:00:00+14:00"}, "not_before"),
+    ({"not_before": 1700000000}, "not_before"),
+    ({"max_attempts": 0}, "max_attempts"),
+    ({"on_lost": "panic"}, "on_lost"),
+    ({"max_run_seconds": 0}, "max_run_seconds"),
+    ({"arguments": {"a": "x\x00y"}}, "arguments.a"),
+    ({"arguments": {"a": 2**64}}, "arguments.a"),
+    ({"argument": {}}, "argument"),
+]
+
+
 @pytest.mark.parametrize("dialect", ["sqlite"], indirect=True)
-def test_a_bad_field_is_named(admin: Caller, process: str, change: dict[str, Any], field: str) -> None:
+def test_a_bad_field_is_named(admin: Caller, process: str, subtests: pytest.Subtests) -> None:
     admin.post("/api/v1/robots", {"name": "r1", "group": "g"})
-    refused = admin.post(JOBS, {"process": process, **change})
-    assert refused.status_code == 400
-    assert [one["field"] for one in refused.json["errors"]] == [field]
-    assert admin.get(JOBS).json["items"] == []
+    for change, field in BAD_FIELDS:
+        with subtests.test(change=change):
+            refused = admin.post(JOBS, {"process": process, **change})
+            assert refused.status_code == 400
+            assert [one["field"] for one in refused.json["errors"]] == [field]
+            assert admin.get(JOBS).json["items"] == []
 
 
 def test_lists_are_filtered_by_field(admin: Caller, process: str, app: APIFlask, hand_out: Any) -> None:
