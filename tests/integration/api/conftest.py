@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 import pytest
-from apiflask import APIFlask
+from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import create_engine, insert
 
@@ -78,7 +78,7 @@ def config(migrated_database_url: str, redis_url: str) -> Config:
 
 
 @pytest.fixture
-def app(config: Config) -> Iterator[APIFlask]:
+def app(config: Config) -> Iterator[Flask]:
     app = create_app(config)
     yield app
     parts: Parts = app.extensions[EXTENSION]
@@ -86,13 +86,13 @@ def app(config: Config) -> Iterator[APIFlask]:
 
 
 @pytest.fixture
-def parts(app: APIFlask) -> Parts:
+def parts(app: Flask) -> Parts:
     found: Parts = app.extensions[EXTENSION]
     return found
 
 
 @pytest.fixture
-def admin(app: APIFlask) -> Caller:
+def admin(app: Flask) -> Caller:
     return Caller(app.test_client(), f"Bearer {ADMIN_TOKEN}")
 
 
@@ -100,7 +100,7 @@ MakeToken = Callable[..., Caller]
 
 
 @pytest.fixture
-def caller(app: APIFlask, parts: Parts) -> MakeToken:
+def caller(app: Flask, parts: Parts) -> MakeToken:
     """A caller with a new token of a role, and of a tenant."""
 
     def make(role: str, tenant_id: int = DEFAULT_TENANT) -> Caller:

@@ -7,7 +7,7 @@ import threading
 from typing import Any
 
 import pytest
-from apiflask import APIFlask
+from flask import Flask
 from sqlalchemy import select
 
 from orchestrator.tasks.model import IdempotencyKey
@@ -77,7 +77,7 @@ def test_a_secret_is_told_again_but_not_kept(
     assert first.json[field] not in str(rows)
 
 
-def test_many_at_once_are_one(app: APIFlask, admin: Caller, process: str) -> None:
+def test_many_at_once_are_one(app: Flask, admin: Caller, process: str) -> None:
     start = threading.Barrier(6)
     answers: list[Any] = []
 
@@ -96,7 +96,7 @@ def test_many_at_once_are_one(app: APIFlask, admin: Caller, process: str) -> Non
     assert len(admin.get("/api/v1/jobs").json["items"]) == 1
 
 
-def test_many_at_once_want_one_name(app: APIFlask, admin: Caller) -> None:
+def test_many_at_once_want_one_name(app: Flask, admin: Caller) -> None:
     """Without a key: one gets it, the others are told; and a group that all mention is made once."""
     start = threading.Barrier(6)
     statuses: list[int] = []

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from apiflask import APIFlask
+from flask import Flask
 
 from orchestrator.jobs.dispatch import dispatch
 from orchestrator.tasks.model import Lane
@@ -29,7 +29,7 @@ def hand_out(scheduler: Scheduler) -> Callable[[], None]:
     return work
 
 
-def robot_of(app: APIFlask, admin: Caller, name: str, **more: Any) -> Any:
+def robot_of(app: Flask, admin: Caller, name: str, **more: Any) -> Any:
     """A new robot that speaks the protocol."""
     guid = admin.post("/api/v1/robots", {"name": name, **more}).json["guid"]
     caller = Caller(app.test_client(), f"Basic {base64.b64encode(guid.encode()).decode()}")
@@ -139,7 +139,7 @@ def test_a_bad_field_is_named(admin: Caller, process: str, subtests: pytest.Subt
             assert admin.get(JOBS).json["items"] == []
 
 
-def test_lists_are_filtered_by_field(admin: Caller, process: str, app: APIFlask, hand_out: Any) -> None:
+def test_lists_are_filtered_by_field(admin: Caller, process: str, app: Flask, hand_out: Any) -> None:
     say = robot_of(app, admin, "r1", group="g")
     jobs = [
         {"process": process, "robot": "r1", "priority": 5},
@@ -171,7 +171,7 @@ def test_lists_are_filtered_by_field(admin: Caller, process: str, app: APIFlask,
 
 
 def test_a_job_is_explained_through_its_whole_life(
-    admin: Caller, process: str, app: APIFlask, hand_out: Any
+    admin: Caller, process: str, app: Flask, hand_out: Any
 ) -> None:
     first = admin.post(JOBS, {"process": process, "group": "g"}).json["guid"]
     assert codes(admin, first) == ["waits_for_scheduler"]
@@ -251,7 +251,7 @@ def test_cancel_and_retry(admin: Caller, process: str) -> None:
     ]
 
 
-def test_a_robot_with_a_job_is_not_deleted(admin: Caller, process: str, app: APIFlask, hand_out: Any) -> None:
+def test_a_robot_with_a_job_is_not_deleted(admin: Caller, process: str, app: Flask, hand_out: Any) -> None:
     say = robot_of(app, admin, "r1")
     job = admin.post(JOBS, {"process": process, "robot": "r1"}).json["guid"]
     hand_out()

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from apiflask import APIFlask
+from flask import Flask
 from structlog.testing import capture_logs
 
 from orchestrator import errors
@@ -26,7 +26,7 @@ def check(answer: Any, status: int, code: str) -> dict[str, Any]:
     return problem
 
 
-def test_what_the_web_framework_refuses_is_a_problem_too(admin: Caller, app: APIFlask) -> None:
+def test_what_the_web_framework_refuses_is_a_problem_too(admin: Caller, app: Flask) -> None:
     check(admin.get("/api/v1/nothing"), 404, "not_found")
     check(admin.get("//api/v1/jobs"), 404, "not_found")
     wrong = admin("PUT", "/api/v1/jobs")

@@ -8,7 +8,7 @@ import zipfile
 from typing import Any
 
 import pytest
-from apiflask import APIFlask
+from flask import Flask
 
 from tests.integration.api.conftest import Caller, publish
 
@@ -88,7 +88,7 @@ def test_a_bad_package_is_refused(admin: Caller, subtests: pytest.Subtests) -> N
 
 
 @pytest.mark.parametrize("dialect", ["sqlite"], indirect=True)
-def test_an_upload_is_a_form_with_one_file(admin: Caller, app: APIFlask) -> None:
+def test_an_upload_is_a_form_with_one_file(admin: Caller, app: Flask) -> None:
     admin.post(PROCESSES, {"name": "p"})
     path = f"{PROCESSES}/p/versions"
     assert admin.post(path, {"package": "x"}).status_code == 415

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from apiflask import APIFlask
+from flask import Flask
 from sqlalchemy import event
 
 from orchestrator.jobs.dispatch import dispatch
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.parametrize("dialect", ["sqlite"], indirect=True)
 
 
 @pytest.fixture
-def speak(app: APIFlask, admin: Caller) -> Speak:
+def speak(app: Flask, admin: Caller) -> Speak:
     """A robot that says something, in the protocol's form."""
     guid = str(uuid.uuid4())
     assert admin.post("/api/v1/robots", {"name": "r1", "guid": guid}).status_code == 201
