@@ -16,7 +16,7 @@ from typing import Any, cast
 
 import pytest
 import schemathesis
-from apiflask import APIFlask
+from flask import Flask
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
@@ -46,7 +46,7 @@ CHECKS = [
 class Server:
     """An application that holds a bit of everything, and how each kind of caller authenticates."""
 
-    def __init__(self, app: APIFlask) -> None:
+    def __init__(self, app: Flask) -> None:
         self.app = app
         self.client = app.test_client()
         self.random = random.Random(4500)
