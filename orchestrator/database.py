@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -24,6 +24,7 @@ from sqlalchemy import (
     Text,
     event,
     exc,
+    literal_column,
     select,
     text,
 )
@@ -87,6 +88,12 @@ def new_guid() -> str:
 def Name(length: int) -> String:  # noqa: N802  (reads as a type, beside String and Text)
     """Text compared byte by byte: MariaDB's usual collation takes `a`, `A` and `á` for one name."""
     return String(length).with_variant(mysql.VARCHAR(length, collation="utf8mb4_bin"), "mysql")
+
+
+def among(column: Any, values: Iterable[int]) -> Any:
+    """`column IN (…)` for numbers that are always the same: a list of parameters is expanded anew at each
+    execution, which costs a third of it."""
+    return column.in_([literal_column(str(int(value))) for value in sorted(values)])
 
 
 class database_time(FunctionElement[datetime]):  # noqa: N801  (a SQL function)

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, insert, literal, select, union_all
 
+from orchestrator.database import among
 from orchestrator.jobs import moves, recovery
 from orchestrator.jobs.model import Job, Run
 from orchestrator.jobs.states import LIVE, Event, Status
@@ -26,12 +27,13 @@ class Consumed:
     empty_targets: frozenset[str] = frozenset()
 
 
+_COLUMNS = (*moves.BRIEF, Job.process_version_id, Job.priority, Job.arguments, Job.created_at)
 _OWN = (
-    select(*Job.__table__.columns)
+    select(*_COLUMNS)
     .where(
         Job.tenant_id == bindparam("p_tenant_id"),
         Job.robot_id == bindparam("p_robot_id"),
-        Job.status.in_([Status.PENDING.value, *[status.value for status in sorted(LIVE)]]),
+        among(Job.status, [Status.PENDING, *LIVE]),
     )
     .order_by(Job.id)
 )
@@ -55,7 +57,7 @@ def _head(number: int) -> Any:
 
 _HEADS = {count: union_all(*[_head(number) for number in range(count)]) for count in (1, 2, 3)}
 _LOCK_FREE = (
-    select(*Job.__table__.columns)
+    select(*_COLUMNS)
     .where(
         Job.id == bindparam("p_job_id"),
         Job.tenant_id == bindparam("p_tenant_id"),

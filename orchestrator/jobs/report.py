@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, select, update
 from orchestrator.errors import NotAllowedNow, NotFound
 from orchestrator.jobs import moves
 from orchestrator.jobs.model import Job, Run
-from orchestrator.jobs.moves import History, RunBound
+from orchestrator.jobs.moves import History, RunBound, RunEnded
 from orchestrator.jobs.states import LIVE, ROBOT_EVENTS, STATE_NAMES, TERMINAL, Status
 from orchestrator.resources import lifecycle as resources
 from orchestrator.transaction import Transaction
@@ -78,11 +78,11 @@ def end_run(tx: Transaction, job: Any) -> None:
     tx.execute(_END_RUN, {"p_job_id": job.id, "p_now": tx.now})
     resources.release_locks_of_job(tx, job.id)
     if job.robot_id:
-        tx.announce(RunBound(job.robot_id, ""))
+        tx.announce(RunEnded(job.robot_id, job.guid))
 
 
 def _own(tx: Transaction, robot: Any, told: Report) -> Any:
-    job = moves.find(tx, told.guid)
+    job = moves.find_brief(tx, told.guid)
     if job is not None and job.robot_id == robot.id:
         if told.fence is not None and told.fence != job.fence:
             raise _refusal(job, told)

@@ -83,6 +83,7 @@ class Presence:
         self._beat = redis.register_script(_script("beat.lua"))
         self._clear_line = redis.register_script(_script("clear_line.lua"))
         self._give_order = redis.register_script(_script("give_order.lua"))
+        self._set_job = redis.register_script(_script("set_job.lua"))
 
     @_unless_away
     def beat(self, robot: Familiar, place: str, status: str, job_guid: str) -> int:
@@ -118,6 +119,16 @@ class Presence:
         keys = [KEY.format(robot_id) for robot_id in set(robot_ids)]
         if keys:
             self.redis.delete(*keys)
+
+    @_unless_away
+    def bind(self, robot_id: int, job_guid: str) -> None:
+        """The robot has this job; its beats go to SQL until one of them has said what it does with it."""
+        self._set_job(keys=[KEY.format(robot_id)], args=[job_guid, "*"])
+
+    @_unless_away
+    def unbind(self, robot_id: int, job_guid: str) -> None:
+        """The robot has this job no longer: if that is the one it is known by, it is idle."""
+        self._set_job(keys=[KEY.format(robot_id)], args=["", job_guid])
 
     @_unless_away
     def give_orders(self, orders: Iterable[tuple[int, str, int]]) -> None:
