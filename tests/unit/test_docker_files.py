@@ -66,7 +66,7 @@ def test_every_command_and_option_exists(service: str, call: list[str]) -> None:
     assert {word for word in call if word.startswith("--")} <= known, f"{service}: {call}"
 
 
-def test_every_service_of_the_issue_is_there() -> None:
+def test_every_part_is_there() -> None:
     calls = {service: call[0] for service, call in botswain_calls()}
     parts = {"api", "scheduler", "worker", "flower"}
     assert parts <= set(calls.values())
