@@ -1,35 +1,13 @@
 """Schedulers that leave in order, and what Celery's own tools see of them."""
 
-import json
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
 from tests.acceptance.cluster import Cluster, eventually
+from tests.acceptance.cluster.celery_command import answering, celery
 from tests.acceptance.cluster.fixtures import NewCluster
 from tests.acceptance.cluster.robot import SUCCESS
 from tests.acceptance.drills.checker import breaches
 from tests.acceptance.drills.fleet import Fleet, histories, until_ended
-
-CELERY = str(Path(sys.executable).parent / "celery")
-
-
-def celery(cluster: Cluster, *arguments: str, wanted: tuple[int, ...] = (0,)) -> str:
-    """What Celery's command prints for this cluster."""
-    command = [CELERY, "--config", "celeryconfig", *arguments]
-    ran = subprocess.run(
-        command, env=cluster.environment(), cwd=cluster.folder, capture_output=True, text=True, timeout=60
-    )
-    assert ran.returncode in wanted, ran.stdout + ran.stderr
-    return ran.stdout
-
-
-def answering(cluster: Cluster) -> set[str]:
-    """The nodes, without their hosts, that answer Celery's ping."""
-    told = json.loads(celery(cluster, "inspect", "--timeout", "3", "--json", "ping"))
-    return {node.partition("@")[0] for node, answer in told.items() if answer == {"ok": "pong"}}
 
 
 @pytest.mark.timeout(300)

@@ -85,6 +85,14 @@ class Cluster:
         """Scheduler `number` of `size`; `settings` are for it alone, `name` for a second one of a number."""
         return self._start(self.scheduler(number, name, **settings))
 
+    def start_worker(self, name: str) -> Part:
+        """A worker node with a token of its own, known to the cluster as `name`."""
+        token = self.api.post("/tokens", {"role": "node", "name": name})["token"]
+        environment = self.environment(BOTSWAIN_SERVER=self.url, BOTSWAIN_NODE_TOKEN=token)
+        for secret in ("DATABASE_URL", "BOTSWAIN_SECRET_KEY", "BOTSWAIN_ADMIN_TOKEN"):
+            del environment[secret]  # a node knows the server only by HTTP
+        return self._start(Part(name, [BOTSWAIN, "worker", "--name", name], environment, self.folder))
+
     def scheduler(self, number: int, name: str = "", **settings: str) -> Part:
         name = name or f"scheduler-{number}"
         environment = self.environment(
@@ -104,7 +112,9 @@ class Cluster:
         eventually(lambda: wanted <= self.up(), f"schedulers {wanted} are up", START_SECONDS)
 
     def wait_until_served(self) -> None:
-        eventually(lambda: self._serves(), f"the API serves:\n{self.parts['api'].tail()}", START_SECONDS)
+        api = self.parts["api"]
+        eventually(lambda: not api.runs or self._serves(), "the API serves", START_SECONDS)
+        assert api.runs, f"the API ended\n{api.tail()}"
 
     def up(self) -> set[str]:
         """The names of the schedulers that the cluster calls up."""

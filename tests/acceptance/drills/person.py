@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import httpx
 
-from tests.acceptance.cluster import Cluster, Problem
+from tests.acceptance.cluster import Cluster, Problem, eventually
 
 
 class Person:
@@ -30,6 +30,10 @@ class Person:
         finally:
             self._stopped.set()
             thread.join(120)
+
+    def until_asked(self, jobs: int, seconds: float = 90) -> None:
+        """Back when so many jobs were accepted."""
+        eventually(lambda: len(self.jobs) >= jobs, f"{jobs} jobs are accepted", seconds)
 
     def _ask_on(self) -> None:
         number = 0

@@ -6,7 +6,7 @@ import time
 import httpx
 import pytest
 
-from tests.acceptance.cluster import Cluster, Robot, eventually
+from tests.acceptance.cluster import Cluster, Robot
 from tests.acceptance.cluster.fixtures import LONG_DRILLS, NewCluster
 from tests.acceptance.cluster.robot import SUCCESS
 from tests.acceptance.drills.checker import breaches
@@ -33,13 +33,12 @@ def test_mariadb_is_away_under_load(new_cluster: NewCluster, mariadb_server: Mar
     person = Person(cluster, process)
     with Fleet([cluster.new_robot() for _ in range(6)], run_seconds=0.2) as fleet:
         with person.asking():
-            eventually(lambda: len(fleet.runs) >= 15, "the work is under way", 90)
+            fleet.until_runs(15)
             mariadb_server.stop()
             stopped = time.monotonic()
             judge_while_away(cluster, stranger, stopped + AWAY)
             mariadb_server.start()
-            done = len(fleet.runs)
-            eventually(lambda: len(fleet.runs) > done + 15, "the work goes on by itself", 60)
+            fleet.until_runs(len(fleet.runs) + 15)
         until_ended(cluster, person.jobs, 200)
 
     assert fleet.refusals or person.failures
