@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 import uuid
 from collections.abc import Iterable, Iterator
@@ -183,17 +182,16 @@ class DatabaseClock:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._lock = threading.Lock()
-        self._at = float("-inf")
-        self._time = datetime.min.replace(tzinfo=UTC)
+        # Both in one: a thread must never add the one's seconds to the other's time.
+        self._set = (datetime.min.replace(tzinfo=UTC), float("-inf"))
 
     def now(self, connection: Connection | None = None) -> datetime:
         """The database's time. With a connection at hand, it is used when the offset has grown old."""
-        elapsed = time.monotonic() - self._at
-        if elapsed > self.RESYNC_SECONDS:
+        at, set_at = self._set
+        if time.monotonic() - set_at > self.RESYNC_SECONDS:
             self._resync(connection)
-            elapsed = time.monotonic() - self._at
-        return self._time + timedelta(seconds=elapsed)
+            at, set_at = self._set
+        return at + timedelta(seconds=time.monotonic() - set_at)
 
     def _resync(self, connection: Connection | None) -> None:
         if connection is None:
@@ -202,8 +200,7 @@ class DatabaseClock:
             return
         before = time.monotonic()
         answer = connection.execute(select(database_time())).scalar_one()
-        with self._lock:
-            self._time, self._at = answer, (before + time.monotonic()) / 2
+        self._set = (answer, (before + time.monotonic()) / 2)
 
 
 # Deadlock, lock wait timeout, record changed (snapshot isolation, Galera), serialisation failure.
@@ -229,6 +226,8 @@ GONE_MYSQL = {
     4031,
 }
 
+GONE_SQLITE = {5, 6, 8, 10, 13, 14}  # busy, locked, read-only, input or output error, disk full, cannot open
+
 
 def is_transient(error: exc.DBAPIError) -> bool:
     """Whether the transaction was rolled back whole and may simply be tried again."""
@@ -247,6 +246,9 @@ def is_unavailable(error: Exception) -> bool:
     if error.connection_invalidated or is_transient(error):
         return True
     original = error.orig
+    sqlite = getattr(original, "sqlite_errorcode", None)
+    if sqlite is not None:
+        return sqlite & 0xFF in GONE_SQLITE  # the rest of the number says more of the same
     code = original.args[0] if original and original.args else None
     if code in GONE_MYSQL or code in (1021, 1114):  # disk full, table full
         return True
@@ -254,7 +256,7 @@ def is_unavailable(error: Exception) -> bool:
     if isinstance(state, str) and state[:2] in ("08", "53", "57"):
         return True
     if isinstance(error, exc.OperationalError) and state is None and not isinstance(code, int):
-        return True  # SQLite's «database is locked», «disk is full»; psycopg's failure to connect
+        return True  # psycopg's failure to connect
     return isinstance(error, exc.InterfaceError)
 
 
