@@ -196,6 +196,12 @@ def test_a_job_is_explained_through_its_whole_life(
     text = admin.get(f"{JOBS}/{second}/explain").json["reasons"][1]["text"]
     assert text == "One job for group g stands before it."
     assert codes(admin, third) == ["busy", "next_in_line"]
+    fourth = admin.post(JOBS, {"process": process, "group": "g"}).json["guid"]
+    hand_out()
+    text = admin.get(f"{JOBS}/{fourth}/explain").json["reasons"][1]["text"]
+    assert text == "2 jobs for group g stand before it."
+    text = admin.get(f"{JOBS}/{second}/explain").json["reasons"][1]["text"]
+    assert text == "One job for group g stands before it.", "the younger one stands behind it"
 
     say("/api/job/update", "PUT", guid=first, status=8)
     assert codes(admin, first) == ["running", "no_lease"]
