@@ -22,7 +22,7 @@ def get_cluster(call: Call) -> Response:
     return call.read(lambda tx: _cluster(call, tx))
 
 
-@routes.post("/cluster/<node>/drain", Policy.ADMIN, answer=ClusterView, status=202)
+@routes.post("/cluster/<node>/drain", Policy.OPERATOR, answer=ClusterView, status=202)
 def drain_node(call: Call, node: str) -> Response:
     """Ask a node to claim nothing more, finish or give back what it holds, and end."""
 
