@@ -21,14 +21,14 @@ def running_command(office: Office, node: Part) -> tuple[str, list[int]]:
     return task, family(node.pid)[1:]
 
 
-@pytest.mark.parametrize("how", ["SIGTERM", "SIGINT", "control shutdown"])
+@pytest.mark.parametrize("how", ["SIGTERM", "control shutdown"])
 def test_it_ends_cleanly_and_says_what_it_broke_off(office: Office, how: str) -> None:
     node = office.node()
     task, children = running_command(office, node)
     if how == "control shutdown":
         office.celery().control.shutdown(destination=[office.celery_name(node.name)])
     else:
-        os.kill(node.pid, getattr(signal, how))
+        node.terminate()
     assert node.exit_status(20) == 0
     assert office.state(node.name) == ""  # it has said goodbye
     failed = office.until(task, "failed")
@@ -48,9 +48,10 @@ def test_short_work_is_finished_first(office: Office) -> None:
 
 def test_a_drained_node_finishes_what_it_has_and_takes_nothing_new(office: Office) -> None:
     node = office.node()
-    task = office.task("botswain.sleep", {"seconds": 6}, node=node.name)
+    task = office.task("botswain.sleep", {"seconds": 9}, node=node.name)
     office.until(task, "running")
     assert office.cluster.api.post(f"/nodes/{node.name}/drain")["state"] == "draining"
+    eventually(lambda: '"draining"' in node.output(), "the order has reached it", 10)
     late = office.task("botswain.echo", {}, node=node.name)
     assert node.exit_status(40) == 0
     assert office.cluster.api.get(f"/tasks/{task}")["state"] == "succeeded"
