@@ -10,12 +10,13 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import wraps
-from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from redis import ConnectionError as RedisAway
 from redis import Redis
 from redis import TimeoutError as RedisTimeout
+
+from orchestrator.robots.scripts import Packed, Scripts
 
 KEY = "botswain:robot:{}"
 BEATS = "botswain:beats"
@@ -26,10 +27,6 @@ PAUSE_AFTER_FAILURE_SECONDS = 1.0
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
-
-
-def _script(name: str) -> str:
-    return (Path(__file__).parent / name).read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -80,16 +77,22 @@ class Presence:
         self.redis = redis
         self.ttl_ms = int(absent_after_seconds * 1000)
         self.away_until = float("-inf")
-        self._beat = redis.register_script(_script("beat.lua"))
-        self._clear_line = redis.register_script(_script("clear_line.lua"))
-        self._give_order = redis.register_script(_script("give_order.lua"))
-        self._set_job = redis.register_script(_script("set_job.lua"))
+        scripts = Scripts(redis)
+        self._beat = scripts.named("beat")
+        self._clear_line = scripts.named("clear_line")
+        self._give_order = scripts.named("give_order")
+        self._mark_lines = scripts.named("mark_lines")
+        self._set_job = scripts.named("set_job")
+
+    def pack_beat(self, robot: Familiar, place: str, status: str, job_guid: str) -> Packed:
+        """A beat that can be sent many times: robots say the same for hours."""
+        arguments: list[str | int] = [robot.auth, place, status, job_guid, self.ttl_ms, robot.robot_id]
+        return self._beat.pack(robot.keys(), arguments)
 
     @_unless_away
-    def beat(self, robot: Familiar, place: str, status: str, job_guid: str) -> int:
+    def beat(self, packed: Packed) -> int:
         """`SLOW`, or order * 2 + whether jobs wait: one round trip."""
-        arguments: list[str | int] = [robot.auth, place, status, job_guid, self.ttl_ms, robot.robot_id]
-        return cast(int, self._beat(keys=robot.keys(), args=arguments))
+        return cast(int, self._beat.call(packed))
 
     @_unless_away
     def admit(
@@ -141,11 +144,8 @@ class Presence:
     @_unless_away
     def mark_lines(self, lines: Sequence[str]) -> None:
         """Jobs have come into these lines: mark each, and wake as many waiting robots as there are jobs."""
-        with self.redis.pipeline(transaction=False) as pipe:
-            for line in set(lines):
-                pipe.incr(LINE.format(line))
-            pipe.publish(WAKE_CHANNEL, " ".join(lines))
-            pipe.execute()
+        keys = [LINE.format(line) for line in sorted(set(lines))]
+        self._mark_lines(keys=keys, args=[WAKE_CHANNEL, " ".join(lines)])
 
     @_unless_away
     def marked_lines(self) -> dict[str, str]:
