@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 import uuid
 from collections.abc import Iterable, Iterator
@@ -261,17 +262,40 @@ def is_unavailable(error: Exception) -> bool:
 
 
 @contextmanager
-def advisory(connection: Connection) -> Iterator[None]:
+def advisory(engine: Engine) -> Iterator[None]:
     """Hold the schema's upgrade lock, so that two replicas that start together migrate once."""
-    name = connection.dialect.name
-    if name == "mysql":
-        connection.execute(text("SELECT GET_LOCK('botswain-migrate', 120)"))
-    elif name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_lock(4500)"))
+    if engine.dialect.name == "sqlite":
+        with _turn_at_file(engine.url.database or ""):
+            yield
+        return
+    take, give_back = UPGRADE_LOCK[engine.dialect.name]
+    with engine.connect() as connection:
+        connection.execute(text(take))
+        try:
+            yield
+        finally:
+            connection.execute(text(give_back))
+
+
+UPGRADE_LOCK = {
+    "mysql": ("SELECT GET_LOCK('botswain-migrate', 120)", "SELECT RELEASE_LOCK('botswain-migrate')"),
+    "postgresql": ("SELECT pg_advisory_lock(4500)", "SELECT pg_advisory_unlock(4500)"),
+}
+
+
+@contextmanager
+def _turn_at_file(path: str) -> Iterator[None]:
+    """A lock by an empty database beside the real one: freed also when its holder is killed.
+
+    The real one cannot serve. Who opens it while another turns it to WAL for the first time can be told
+    «database is locked» at once, whatever the busy timeout.
+    """
+    if path in ("", ":memory:") or path.startswith("file:"):
+        yield
+        return
+    turn = sqlite3.connect(f"{path}-migration", timeout=120, isolation_level=None)
     try:
+        turn.execute("BEGIN EXCLUSIVE")
         yield
     finally:
-        if name == "mysql":
-            connection.execute(text("SELECT RELEASE_LOCK('botswain-migrate')"))
-        elif name == "postgresql":
-            connection.execute(text("SELECT pg_advisory_unlock(4500)"))
+        turn.close()
