@@ -81,7 +81,7 @@ _running: list[WorkerNode] = []
 logs.configure()
 app = Celery("workers")
 app.config_from_object("celeryconfig")
-app.conf.update(worker_pool="threads", worker_consumer="workers.consumer:Consumer")
+app.conf.worker_pool = "threads"
 app.steps["worker"].add(NodeStep)
 
 
