@@ -25,7 +25,7 @@ PATIENT_ROBOTS: Any = {"BOTSWAIN_RUN_LEASE_SECONDS": "90"}
 
 @pytest.mark.timeout(600)
 def test_the_whole_cluster_is_cut_off_and_nothing_is_lost_or_run_twice(
-    new_cluster: NewCluster, mariadb_database: str, redis_server: Redis
+    mariadb_database: str, new_cluster: NewCluster, redis_server: Redis
 ) -> None:
     cluster = new_cluster(mariadb_database, 3, **PATIENT_ROBOTS).start()
     person = Person(cluster, cluster.api.publish("invoices"))
@@ -51,7 +51,7 @@ def test_the_whole_cluster_is_cut_off_and_nothing_is_lost_or_run_twice(
 
 @pytest.mark.timeout(300)
 def test_the_partitions_of_a_dead_scheduler_are_adopted_and_given_back(
-    new_cluster: NewCluster, mariadb_database: str
+    mariadb_database: str, new_cluster: NewCluster
 ) -> None:
     cluster = new_cluster(mariadb_database, 3, **PATIENT_ROBOTS).start()
     process = cluster.api.publish("invoices")
@@ -79,7 +79,7 @@ def test_the_partitions_of_a_dead_scheduler_are_adopted_and_given_back(
 
 @pytest.mark.timeout(300)
 def test_a_master_that_slept_is_not_master_when_it_wakes(
-    new_cluster: NewCluster, mariadb_database: str
+    mariadb_database: str, new_cluster: NewCluster
 ) -> None:
     """SIGSTOP for longer than the lease, and SIGCONT: a pause of a virtual machine, under load."""
     cluster = new_cluster(mariadb_database, 2, **PATIENT_ROBOTS).start()

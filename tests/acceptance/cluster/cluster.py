@@ -147,6 +147,11 @@ class Cluster:
     def logs(self) -> dict[str, str]:
         return {name: part.tail() for name, part in self.parts.items()}
 
+    def mistakes(self) -> list[str]:
+        """What the logs call an error, or show as a traceback: nobody should see any on a good day."""
+        lines = [line for part in self.parts.values() for line in part.output().splitlines()]
+        return [line for line in lines if '"level": "error"' in line or "Traceback" in line]
+
     def _start(self, part: Part) -> Part:
         self.parts[part.name] = part
         if self not in self.living:

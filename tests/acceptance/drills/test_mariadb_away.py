@@ -25,7 +25,7 @@ def judge_refusal(answer: httpx.Response) -> None:
 
 
 @pytest.mark.timeout(400)
-def test_mariadb_is_away_under_load(new_cluster: NewCluster, mariadb_server: MariaDB) -> None:
+def test_mariadb_is_away_under_load(mariadb_server: MariaDB, new_cluster: NewCluster) -> None:
     cluster = new_cluster(mariadb_server.url, 2, **PATIENT).start()
     process = cluster.api.publish("invoices")
     stranger = cluster.new_robot()  # never seen before the database goes away

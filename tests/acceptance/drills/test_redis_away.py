@@ -74,7 +74,7 @@ def test_jobs_go_on_while_redis_is_away_and_when_it_is_empty(
 
 @pytest.mark.timeout(300)
 def test_the_broker_restarts_while_schedulers_and_a_worker_are_busy(
-    new_cluster: NewCluster, mariadb_database: str, redis_server: Redis
+    mariadb_database: str, new_cluster: NewCluster, redis_server: Redis
 ) -> None:
     cluster = new_cluster(mariadb_database, 2, **PATIENT).start()
     worker = cluster.start_worker("node-a")
