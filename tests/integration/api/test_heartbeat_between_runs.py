@@ -53,7 +53,7 @@ def pending(admin: Caller, process: str, parts: Parts) -> Callable[[], str]:
         guid = admin.post("/api/v1/jobs", {"process": process}).json["guid"]
         lease = timedelta(hours=1)
         owned = run(
-            lambda tx: partitions.acquire(tx, range(PARTITIONS), "s#1", lease, replacing="s#1"),
+            lambda tx: partitions.acquire(tx, range(PARTITIONS), "s#1", lease) or partitions.held(tx, "s#1"),
             tenant_id=SYSTEM_TENANT,
         )
         for one in owned:

@@ -81,17 +81,6 @@ def test_what_is_given_up_is_free_at_once_and_only_the_owner_can(scene: Scene) -
     assert [(o.partition, o.epoch) for o in scene.own([1, 2], "b")] == [(1, 2)]
 
 
-@on("sqlite")
-def test_a_restarted_node_takes_over_from_its_dead_incarnation_at_once(scene: Scene) -> None:
-    scene.own([1, 2], "s#old")
-    scene.own([3], "t#other")
-
-    def replace(tx: Any) -> Any:
-        return partitions.acquire(tx, [1, 2, 3], "s#new", LEASE, replacing="s#old")
-
-    assert [(o.partition, o.epoch) for o in scene.run(replace)] == [(1, 2), (2, 2)]
-
-
 def test_an_adopter_gets_what_was_claimed_and_the_old_owner_changes_nothing_more(scene: Scene) -> None:
     key = "one line"
     here = partition_of(key)
