@@ -34,7 +34,7 @@ def test_every_job_runs_once_and_each_partition_keeps_its_order(
 
     assert len(set(jobs)) == JOBS
     assert fleet.complaints == []
-    assert cluster.mistakes() == []
+    assert not cluster.mistakes(), "\n".join(cluster.mistakes())
     assert sorted(run.job for run in fleet.runs) == sorted(jobs)
     assert fleet.runs_at_once() == []
     kept = histories(cluster, jobs)

@@ -10,7 +10,7 @@ from typing import ClassVar
 import httpx
 
 from tests.acceptance.cluster.api import Api
-from tests.acceptance.cluster.part import Part
+from tests.acceptance.cluster.part import Part, shortened
 from tests.acceptance.cluster.robot import Robot
 from tests.acceptance.cluster.waiting import eventually
 from tests.servers.ports import free_port
@@ -150,7 +150,7 @@ class Cluster:
     def mistakes(self) -> list[str]:
         """What the logs call an error, or show as a traceback: nobody should see any on a good day."""
         lines = [line for part in self.parts.values() for line in part.output().splitlines()]
-        return [line for line in lines if '"level": "error"' in line or "Traceback" in line]
+        return [shortened(line) for line in lines if '"level": "error"' in line or "Traceback" in line]
 
     def _start(self, part: Part) -> Part:
         self.parts[part.name] = part

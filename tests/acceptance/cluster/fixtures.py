@@ -54,7 +54,8 @@ def shared_cluster(session_cluster: Cluster) -> Iterator[Cluster]:
     """
     before = len(session_cluster.mistakes())
     yield session_cluster
-    assert session_cluster.mistakes()[before:] == []
+    mistakes = session_cluster.mistakes()[before:]
+    assert not mistakes, "\n".join(mistakes)
 
 
 @pytest.fixture

@@ -86,10 +86,10 @@ class Part:
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
     def tail(self) -> str:
-        return "\n".join(_shortened(line) for line in self.output().splitlines()[-TAIL_LINES:])
+        return "\n".join(shortened(line) for line in self.output().splitlines()[-TAIL_LINES:])
 
 
-def _shortened(line: str) -> str:
+def shortened(line: str) -> str:
     """Both ends of a line: a traceback in JSON says at its end what happened."""
     half = LINE_LENGTH // 2
     return line if len(line) <= LINE_LENGTH else f"{line[:half]} … {line[-half:]}"
