@@ -82,6 +82,7 @@ class Presence:
         self._clear_line = scripts.named("clear_line")
         self._give_order = scripts.named("give_order")
         self._mark_lines = scripts.named("mark_lines")
+        self._read_marks = scripts.named("read_marks")
         self._set_job = scripts.named("set_job")
 
     def pack_beat(self, robot: Familiar, place: str, status: str, job_guid: str) -> Packed:
@@ -162,7 +163,7 @@ class Presence:
     @_unless_away
     def line_marks(self, lines: Sequence[str]) -> list[str]:
         """The marks as they are, to be given to `clear_lines` after a look at SQL."""
-        values = cast(list[Any], self.redis.mget([LINE.format(line) for line in lines]))
+        values = cast(list[Any], self._read_marks(keys=[LINE.format(line) for line in lines], args=[]))
         return [value.decode() if isinstance(value, bytes) else value or "" for value in values]
 
     @_unless_away

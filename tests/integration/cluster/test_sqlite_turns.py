@@ -1,4 +1,4 @@
-"""Threads of one process take turns at SQLite's one right to write, and none keeps its turn after an error."""
+"""Threads of one process take turns at SQLite's right to write, and none keeps its turn after an error."""
 
 from __future__ import annotations
 
