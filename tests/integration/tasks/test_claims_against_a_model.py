@@ -164,7 +164,7 @@ STEPS = st.one_of(
 @on("sqlite")
 def test_a_claim_takes_exactly_the_first_of_the_line(scene: Scene) -> None:
     @settings(
-        max_examples=80,
+        max_examples=50,
         deadline=None,
         derandomize=True,
         phases=[Phase.explicit, Phase.generate],  # the steps of a failure are short enough as they are
