@@ -20,6 +20,7 @@ test: ## run all tests (ARGS="-k mariadb" and the like; servers that are not ins
 	@$(BIN)/pytest --numprocesses=auto --dist=worksteal -q -rfEs $(ARGS)
 
 check: ## look for mistakes without running: style, types, direction of imports
+	@.ci/venv test  # the tests are typed, too
 	@.ci/venv check
 	@failed=; \
 	for tool in "ruff check" "ruff format --check" "mypy" "mypy tests/servers tests/architecture tests/conftest.py" "lint-imports"; do \

@@ -34,6 +34,7 @@ broker_transport_options = {
 
 # Whoever can write to the broker must not be able to run code.
 accept_content = ["json"]
+worker_consumer = "workers.consumer:Consumer"  # nor end a node by a message that cannot be read
 task_serializer = "json"
 result_serializer = "json"
 

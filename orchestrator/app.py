@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from apiflask import APIFlask
+from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 
-from orchestrator import __version__, api, console
+from orchestrator import api, console
 from orchestrator.config import Config
 from orchestrator.database import Base, engine_options, prepare
 from orchestrator.wiring import assemble
@@ -13,17 +13,12 @@ from orchestrator.wiring import assemble
 EXTENSION = "botswain"
 
 
-def create_app(config: Config | None = None) -> APIFlask:
+def create_app(config: Config | None = None) -> Flask:
     """The Flask application of one API process. Raises `ConfigurationError` naming every mistake."""
     config = config or Config.load()
-    app = APIFlask(
+    app = Flask(
         "botswain",
-        title="Botswain",
-        version=__version__,
-        docs_path=None,
-        spec_path=None,
-        # The console has a static folder of its own; this one would be a route without a policy.
-        static_folder=None,  # type: ignore[arg-type]
+        static_folder=None,  # the console has one of its own; this would be a route without a policy
     )
     app.url_map.merge_slashes = False  # a redirection loses the body of a POST
     app.config.update(

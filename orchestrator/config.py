@@ -9,9 +9,10 @@ import os
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -60,29 +61,36 @@ class Config(BaseModel):
     )
     partition_lease_seconds: Seconds = Field(15, alias="BOTSWAIN_PARTITION_LEASE_SECONDS", gt=0)
 
-    @model_validator(mode="after")
-    def _check_together(self) -> Self:
-        if self.scheduler_cluster_id > self.scheduler_cluster_size:
-            raise ValueError(
-                f"SCHEDULER_CLUSTER_ID is {self.scheduler_cluster_id}, above SCHEDULER_CLUSTER_SIZE "
-                f"({self.scheduler_cluster_size}): number the schedulers from 1 to the size"
-            )
-        return self
-
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None, **changes: Any) -> Config:
         """Read the environment; raise `ConfigurationError` with every mistake at once."""
+        values: dict[str, Any] = _set_values(os.environ if environ is None else environ) | changes
+        unreadable: list[str] = []
         try:
-            config = cls.model_validate(_set_values(os.environ if environ is None else environ) | changes)
+            config = cls.model_validate(values)
         except ValidationError as error:
-            raise ConfigurationError([_sentence(item) for item in error.errors()]) from None
-        if problems := config.problems():
+            unreadable = [_sentence(item) for item in error.errors()]
+            config = cls.model_validate(_without(values, {item["loc"][0] for item in error.errors()}))
+        if problems := [*unreadable, *config.problems()]:
             raise ConfigurationError(problems)
         return config
 
     def problems(self) -> list[str]:
         """What is wrong with settings that each can be read: a sentence each, with what to do."""
-        return [*self._database_problems(), *self._redis_problems(), *self._secret_problems()]
+        return [
+            *self._database_problems(),
+            *self._redis_problems(),
+            *self._secret_problems(),
+            *self._cluster_problems(),
+        ]
+
+    def _cluster_problems(self) -> list[str]:
+        if self.scheduler_cluster_id <= self.scheduler_cluster_size:
+            return []
+        return [
+            f"SCHEDULER_CLUSTER_ID is {self.scheduler_cluster_id}, above SCHEDULER_CLUSTER_SIZE "
+            f"({self.scheduler_cluster_size}): number the schedulers from 1 to the size"
+        ]
 
     def _database_problems(self) -> list[str]:
         given = self.database_url_given.get_secret_value()
@@ -90,7 +98,7 @@ class Config(BaseModel):
             return ["DATABASE_URL is not set: give a URL (sqlite:///…, mysql+pymysql://…) or DB_HOST"]
         try:
             backend = self.database_url.get_backend_name()
-        except ArgumentError:
+        except (ArgumentError, ValueError):  # the latter where the port is no number
             return ["DATABASE_URL cannot be read: it must look like mysql+pymysql://user:password@host/name"]
         if backend not in ("sqlite", "mysql", "postgresql"):
             return [f"DATABASE_URL names {backend}: SQLite, MariaDB and PostgreSQL are supported"]
@@ -102,15 +110,22 @@ class Config(BaseModel):
             return ["REDIS_URL is not set: give a URL (redis://:password@host:6379/0, unix:///path?db=0)"]
         if not given.startswith(("redis://", "rediss://", "unix://")):
             return ["REDIS_URL cannot be read: it must start with redis://, rediss:// or unix://"]
+        try:
+            urlsplit(given).port  # noqa: B018  (it is read only when it is asked for)
+        except ValueError:
+            return ["REDIS_URL cannot be read: its port is not a number from 0 to 65535"]
         return []
 
     def _secret_problems(self) -> list[str]:
+        found = []
         if len(self.secret_key.get_secret_value()) < 32:
-            return ["BOTSWAIN_SECRET_KEY is missing or shorter than 32 characters: set a long random text"]
+            found.append(
+                "BOTSWAIN_SECRET_KEY is missing or shorter than 32 characters: set a long random text"
+            )
         token = self.admin_token.get_secret_value()
         if token and len(token) < 16:
-            return ["BOTSWAIN_ADMIN_TOKEN is shorter than 16 characters: set a longer one, or none"]
-        return []
+            found.append("BOTSWAIN_ADMIN_TOKEN is shorter than 16 characters: set a longer one, or none")
+        return found
 
     @cached_property
     def database_url(self) -> URL:
@@ -154,6 +169,12 @@ class Config(BaseModel):
 def _set_values(environ: Mapping[str, str]) -> dict[str, str]:
     """An empty variable means the default: compose files set variables to nothing to unset them."""
     return {name: value for name, value in environ.items() if value != ""}
+
+
+def _without(values: dict[str, Any], unreadable: set[int | str]) -> dict[str, Any]:
+    """The rest, so that its mistakes can be told in the same breath."""
+    names = {name for name, field in Config.model_fields.items() if field.alias in unreadable}
+    return {name: value for name, value in values.items() if name not in unreadable | names}
 
 
 def _sentence(item: Any) -> str:

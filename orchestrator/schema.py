@@ -39,7 +39,7 @@ def _alembic(connection: Connection | None = None) -> AlembicConfig:
 
 def migrate(engine: Engine) -> tuple[str | None, str | None]:
     """Create or upgrade the schema, once for any number of callers. Returns revisions before and after."""
-    with engine.connect() as guard, advisory(guard), engine.connect() as connection:
+    with advisory(engine), engine.connect() as connection:
         before = _revision(connection)
         connection.rollback()
         command.upgrade(_alembic(connection), "head")

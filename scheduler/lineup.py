@@ -22,7 +22,7 @@ class Lineup:
         self._condition = threading.Condition()
         self._waiting: dict[Line, Age] = {}
         self._busy: set[Line] = set()
-        self._hinted: set[Line] = set()
+        self._hinted: dict[Line, None] = {}  # in the order of their coming, the handing out of jobs first
         self._is_awake = False
 
     def hint(self, partitions: Iterable[int]) -> None:
@@ -30,7 +30,7 @@ class Lineup:
         with self._condition:
             for partition in partitions:
                 for lane in Lane:
-                    self._hinted.add((partition, lane))
+                    self._hinted[partition, lane] = None
             self._condition.notify_all()
 
     def wake(self) -> None:
@@ -63,7 +63,7 @@ class Lineup:
             return min(free, key=self._waiting.__getitem__)
         for line in self._hinted:
             if line[0] in allowed and line not in self._busy:
-                self._hinted.discard(line)
+                del self._hinted[line]
                 return line
         return None
 

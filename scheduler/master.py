@@ -17,8 +17,6 @@ from scheduler.term import MASTER, Term, TermOver
 
 log = structlog.get_logger(__name__)
 
-GRACE_SECONDS = 5.0  # how long the others leave a free term to a designated master
-
 
 class Master(threading.Thread):
     def __init__(self, parts: Parts, membership: Membership, stop: threading.Event) -> None:

@@ -95,9 +95,13 @@ class Membership:
         except NodeAlive as alive:
             dead = self._watch(alive)
             replaced = self.run(lambda tx: cluster.register(tx, self.me, self.lease, replace=dead))
-        home = self._home()
-        self.run(lambda tx: partitions.acquire(tx, home, self.me.owner, self.lease, replacing=replaced))
+        self.run(lambda tx: self._begin(tx, replaced))
         self.tick()
+
+    def _begin(self, tx: Transaction, replaced: str | None) -> None:
+        if replaced is not None:  # with what it served for others, which need not wait for its lease's end
+            partitions.release(tx, replaced, range(PARTITIONS))
+        partitions.acquire(tx, self._home(), self.me.owner, self.lease)
 
     def _refuse_disagreement(self) -> None:
         others = [
@@ -198,7 +202,7 @@ class Membership:
             free = partitions.unowned(tx)
             size = self.me.cluster_size
             wanted = [p for p in free if p % size + 1 == self.me.cluster_id or p % size + 1 not in living]
-            guests = [p for p in self._owned if p % size + 1 != self.me.cluster_id]
+            guests = [p for p in list(self._owned) if p % size + 1 != self.me.cluster_id]
             back = [p for p in guests if p % size + 1 in living]
             partitions.release(tx, self.me.owner, back)
             return partitions.acquire(tx, wanted, self.me.owner, self.lease), back
@@ -231,7 +235,7 @@ def _working_path(config: Config) -> Path:
         raise errors.ConfigurationError(
             [f"SCHEDULER_WORKING_PATH {path} cannot be made: {error.strerror}"]
         ) from None
-    return path
+    return path.resolve()  # one folder has many spellings, and two schedulers must not share it
 
 
 def _process_lives(pid: int) -> bool:

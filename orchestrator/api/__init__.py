@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
+from functools import cache, partial
 
-from apiflask import APIFlask
+from flask import Flask
 
 from orchestrator.api import (
     access,
@@ -47,14 +47,16 @@ NOUNS = (
 )
 
 
-def register(app: APIFlask, parts: Parts) -> None:
+def register(app: Flask, parts: Parts) -> None:
     """Add every route of the API, and the layer in front of Flask that answers steady heartbeats."""
     problems.register(app)
     operations.watch(app, parts)
     auth.register(app, parts)
     known = [operation for noun in NOUNS for operation in noun.routes.register(app, parts)]
-    app.extensions[operations.OPENAPI] = json.dumps(openapi.document(known), ensure_ascii=False).encode()
+    # Made when it is first asked for: it takes longer than all the rest of a start.
+    app.extensions[operations.OPENAPI] = cache(partial(openapi.encoded, known))
     room = WaitingRoom(parts.config.redis_url, parts.config.waiting_capacity)
     app.extensions[resource_access.ROOM] = room
     robot_protocol.register(app, parts, room)
-    app.wsgi_app = WholeBody(app.wsgi_app, parts.config.max_body_bytes)  # type: ignore[method-assign]
+    largest = max(parts.config.max_body_bytes, parts.config.max_package_bytes + processes.FORM_ROOM)
+    app.wsgi_app = WholeBody(app.wsgi_app, largest)  # type: ignore[method-assign]

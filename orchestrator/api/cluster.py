@@ -1,28 +1,19 @@
-"""REST v1: the cluster, worker nodes, and the sessions on them."""
+"""REST v1: the cluster of schedulers."""
 
 from __future__ import annotations
-
-from typing import Literal
 
 from flask import Response
 
 from orchestrator import audit
 from orchestrator.api.auth import Policy
 from orchestrator.api.call import Call
-from orchestrator.api.queries import Pages, Text
 from orchestrator.api.routes import Routes
 from orchestrator.cluster import lifecycle as verbs
 from orchestrator.insights import cluster as seen
-from orchestrator.insights.cluster import ClusterView, NodeView, SessionView
-from orchestrator.insights.paging import Page
+from orchestrator.insights.cluster import ClusterView
 from orchestrator.transaction import Transaction
 
 routes = Routes("cluster")
-
-
-class SessionFilters(Pages):
-    state: Literal["asked", "open", "closing", "closed"] | None = None
-    node: Text | None = None
 
 
 @routes.get("/cluster", Policy.VIEWER, answer=ClusterView)
@@ -31,7 +22,7 @@ def get_cluster(call: Call) -> Response:
     return call.read(lambda tx: _cluster(call, tx))
 
 
-@routes.post("/cluster/<node>/drain", Policy.ADMIN, answer=ClusterView, status=202)
+@routes.post("/cluster/<node>/drain", Policy.OPERATOR, answer=ClusterView, status=202)
 def drain_node(call: Call, node: str) -> Response:
     """Ask a node to claim nothing more, finish or give back what it holds, and end."""
 
@@ -41,18 +32,6 @@ def drain_node(call: Call, node: str) -> Response:
         return _cluster(call, tx)
 
     return call.write(work)
-
-
-@routes.get("/nodes", Policy.VIEWER, query=Pages, answer=Page[NodeView])
-def list_nodes(call: Call, query: Pages) -> Response:
-    """List worker nodes, newest first."""
-    return call.read(lambda tx: seen.worker_nodes(tx, query.limit, query.cursor))
-
-
-@routes.get("/sessions", Policy.VIEWER, query=SessionFilters, answer=Page[SessionView])
-def list_sessions(call: Call, query: SessionFilters) -> Response:
-    """List the sessions opened on worker nodes, newest first."""
-    return call.read(lambda tx: seen.sessions(tx, query.state, query.node, query.limit, query.cursor))
 
 
 def _cluster(call: Call, tx: Transaction) -> ClusterView:

@@ -31,7 +31,7 @@ def _moment(value: Any) -> Any:
     if not isinstance(value, str) or len(value) < 19 or value[10:11] not in ("T", "t", " "):
         raise ValueError("it must be a time like 2026-03-01T09:30:00Z (RFC 3339)")
     try:
-        moment = datetime.fromisoformat(value)
+        moment = datetime.fromisoformat(value.upper())
     except ValueError:
         raise ValueError(f"{value[:40]!r} is not a time like 2026-03-01T09:30:00Z (RFC 3339)") from None
     if moment.tzinfo is None:

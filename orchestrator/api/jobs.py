@@ -99,7 +99,7 @@ def create_jobs(call: Call, body: list[JobIn]) -> Response:
     orders = [NewJob(**{name: getattr(order, name) for name in JobIn.model_fields}) for order in body]
 
     def work(tx: Transaction) -> JobView | Jobs:
-        made = seen.many(tx, verbs.create(tx, orders))
+        made = seen.created(tx, verbs.create(tx, orders))
         return Jobs(made) if call.is_list else made[0]
 
     return call.write(work)

@@ -14,24 +14,25 @@ LARGEST = 2**63 - 1
 SMALLEST = -(2**63)
 
 
-def read_json(body: bytes) -> Any:
-    """The value. Raises `Invalid` that names the place and says what is wrong there."""
+def read_json(body: bytes, place: str = "", *, wide_numbers: bool = False) -> Any:
+    """The value. Raises `Invalid` that names the place (within `place`) and says what is wrong there."""
+    whole = place or "body"
     try:
         value = json.loads(body.decode("utf-8"), parse_constant=_refuse_constant, parse_float=_finite)
     except UnicodeDecodeError as error:
-        raise Invalid.field("body", f"it is not UTF-8 (byte {error.start})") from None
+        raise Invalid.field(whole, f"it is not UTF-8 (byte {error.start})") from None
     except json.JSONDecodeError as error:
-        place = f"line {error.lineno} column {error.colno}"
-        raise Invalid.field("body", f"it cannot be read as JSON: {error.msg} at {place}") from None
+        at = f"line {error.lineno} column {error.colno}"
+        raise Invalid.field(whole, f"it cannot be read as JSON: {error.msg} at {at}") from None
     except RecursionError:
-        raise Invalid.field("body", "it is nested too deeply") from None
+        raise Invalid.field(whole, "it is nested too deeply") from None
     except ValueError as error:
-        raise Invalid.field("body", f"it cannot be read as JSON: {error}") from None
-    check_value(value)
+        raise Invalid.field(whole, f"it cannot be read as JSON: {error}") from None
+    check_value(value, place, wide_numbers)
     return value
 
 
-def check_value(value: Any, place: str = "") -> None:
+def check_value(value: Any, place: str = "", wide_numbers: bool = False) -> None:
     """Refuse what some database cannot keep: deep nesting, wide integers, NUL, half surrogate pairs."""
     level = [(place, value)]
     for _ in range(DEPTH_LIMIT):
@@ -39,7 +40,7 @@ def check_value(value: Any, place: str = "") -> None:
         for at, item in level:
             if isinstance(item, str):
                 _check_text(at, item)
-            elif isinstance(item, int):
+            elif isinstance(item, int) and not wide_numbers:
                 _check_number(at, item)
             elif isinstance(item, dict):
                 for key, inner in item.items():

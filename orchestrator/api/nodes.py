@@ -98,7 +98,7 @@ def get_node(call: Call, node: str) -> Response:
     return call.read(lambda tx: seen.named(tx, node))
 
 
-@routes.post("/nodes/<node>/drain", Policy.OPERATOR, answer=NodeView)
+@routes.post("/nodes/<node>/drain", Policy.OPERATOR, answer=NodeView, status=202)
 def drain_worker_node(call: Call, node: str) -> Response:
     """Let a worker node take no more work, finish what it has begun, and end."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Sequence
 from http import HTTPStatus
@@ -85,6 +86,11 @@ def document(operations: Sequence[Operation]) -> dict[str, Any]:
             },
         },
     }
+
+
+def encoded(operations: Sequence[Operation]) -> bytes:
+    """The document as it is served."""
+    return json.dumps(document(operations), ensure_ascii=False).encode()
 
 
 class _Forms:

@@ -68,7 +68,7 @@ def get_metrics(call: Call) -> Response:
 @routes.get("/openapi.json", Policy.PUBLIC, answer=Content("application/json"))
 def get_openapi(call: Call) -> Response:
     """Get the description of this API, in OpenAPI 3.1."""
-    return Response(current_app.extensions[OPENAPI], content_type="application/json")
+    return Response(current_app.extensions[OPENAPI](), content_type="application/json")
 
 
 @routes.get("/robot.pyz", Policy.PUBLIC, answer=Content("application/octet-stream", binary=True))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
+from orchestrator.api.json_input import read_json
 from orchestrator.errors import Invalid, Unauthenticated
 from orchestrator.jobs.heartbeat import Beat
 from orchestrator.jobs.report import Report
@@ -19,7 +19,6 @@ from orchestrator.robots.model import RobotStatus
 
 WAIT_LIMIT = 55.0
 TEXT_LIMIT = 255
-RESULT_DEPTH = 100
 
 
 @dataclass(frozen=True)
@@ -48,19 +47,20 @@ class Credentials:
 class Fields:
     """The fields of a body, form or JSON, by their exact names. Unknown ones are ignored."""
 
-    def __init__(self, values: Mapping[str, Any]) -> None:
+    def __init__(self, values: Mapping[str, Any], is_json: bool) -> None:
         self._values = values
+        self._is_json = is_json
 
     @classmethod
     def read(cls, body: bytes, content_type: str) -> Fields:
         kind = content_type.partition(";")[0].strip().lower()
         if kind == "application/json":
-            return cls(_json_object(body))
+            return cls(_json_object(body), is_json=True)
         try:
             pairs = parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=100)
         except (UnicodeDecodeError, ValueError):
             raise Invalid.field("body", "it cannot be read as form fields in UTF-8") from None
-        return cls(dict(pairs))
+        return cls(dict(pairs), is_json=False)
 
     def text(self, name: str, limit: int = TEXT_LIMIT) -> str:
         value = self._values.get(name)
@@ -117,10 +117,8 @@ class Fields:
         value = self._values.get(name)
         if value is None or value == "":
             return None
-        if isinstance(value, str):
-            value = _load(name, value)
-        _refuse_unstorable(name, json.dumps(value, ensure_ascii=False))
-        return value
+        # A result is not lost for a wide number: it is stored as it is written.
+        return value if self._is_json else read_json(value.encode("utf-8"), name, wide_numbers=True)
 
 
 def heartbeat(fields: Fields) -> tuple[Beat, float]:
@@ -158,38 +156,14 @@ def report(fields: Fields) -> Report:
 
 
 def _json_object(body: bytes) -> dict[str, Any]:
-    try:
-        value = _load("body", body.decode("utf-8"))
-    except UnicodeDecodeError:
-        raise Invalid.field("body", "it is not UTF-8") from None
+    value = read_json(body, wide_numbers=True)
     if not isinstance(value, dict):
         raise Invalid.field("body", "it must be a JSON object")
     return value
 
 
-def _load(name: str, text: str) -> Any:
-    try:
-        value = json.loads(text, parse_constant=_refuse_constant)
-        _measure(value, RESULT_DEPTH)
-    except (ValueError, RecursionError) as error:
-        raise Invalid.field(name, f"it cannot be read as JSON: {error}") from None
-    return value
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _measure(value: Any, depth: int) -> None:
-    if depth == 0:
-        raise ValueError("it is nested too deeply")
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    for item in inner:
-        _measure(item, depth - 1)
-
-
 def _refuse_unstorable(name: str, text: str) -> None:
-    if "\x00" in text or "\\u0000" in text:
+    if "\x00" in text:
         raise Invalid.field(name, "it holds a NUL character, which databases refuse")
     try:
         text.encode("utf-8")

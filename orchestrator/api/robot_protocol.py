@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from apiflask import APIFlask
-from flask import Blueprint, Response, request
+from flask import Blueprint, Flask, Response, request
 from redis import RedisError
 from werkzeug.exceptions import RequestEntityTooLarge
 
@@ -44,7 +43,7 @@ class UnknownRobot(errors.BotswainError):
     code = "robot_not_found"
 
 
-def register(app: APIFlask, parts: Parts, room: WaitingRoom) -> None:
+def register(app: Flask, parts: Parts, room: WaitingRoom) -> None:
     steady = SteadyHeartbeat(app.wsgi_app, parts, room)
     app.wsgi_app = steady  # type: ignore[method-assign]
     app.register_blueprint(_blueprint(parts, steady))

@@ -14,6 +14,7 @@ from pathlib import Path
 
 BOTSWAIN = (sys.executable, "-P", "-m", "orchestrator.cli")
 _CELERY = (sys.executable, "-P", "-m", "celery")
+_CELERY_WORKER = (sys.executable, "-P", "-m", "orchestrator.cli.celery_process")
 
 # A part is given its secrets by name. Without this, robots' scripts would find the server's in theirs.
 _SECRET = ("BOTSWAIN_SECRET_KEY", "BOTSWAIN_ADMIN_TOKEN", "BOTSWAIN_NODE_TOKEN", "BOTSWAIN_TOKEN")
@@ -41,7 +42,7 @@ def scheduler_argv(cluster_id: int) -> list[str]:
     """Celery with one thread of its own: the bootstep in scheduler/node.py has the others."""
     name = f"scheduler-{cluster_id}"
     return [
-        *(*_CELERY, "-A", "scheduler.node", "worker", "--pool", "solo"),
+        *(*_CELERY_WORKER, "scheduler.node", "--pool", "solo"),
         *("--hostname", f"{name}@%h", "--queues", f"node.{name}"),
         *("--without-gossip", "--without-mingle", "--loglevel", "WARNING"),
     ]
@@ -49,7 +50,7 @@ def scheduler_argv(cluster_id: int) -> list[str]:
 
 def worker_argv(name: str, threads: int) -> list[str]:
     return [
-        *(*_CELERY, "-A", "workers.node", "worker", "--pool", "threads", "--concurrency", str(threads)),
+        *(*_CELERY_WORKER, "workers.node", "--pool", "threads", "--concurrency", str(threads)),
         *("--hostname", f"{name}@%h", "--queues", f"activities,node.{name}"),
         *("--without-gossip", "--without-mingle", "--loglevel", "WARNING"),
     ]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from apiflask import APIFlask
-from flask import Blueprint, Response, make_response, render_template
+from flask import Blueprint, Flask, Response, make_response, render_template
 
 from orchestrator import __version__
 from orchestrator.api.auth import Policy, allow
@@ -13,7 +12,7 @@ from orchestrator.wiring import Parts
 CONTENT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'"
 
 
-def register(app: APIFlask, parts: Parts) -> None:
+def register(app: Flask, parts: Parts) -> None:
     """Add the console's pages to the application."""
     blueprint = Blueprint("console", __name__, template_folder="templates")
 

@@ -1,21 +1,16 @@
-"""What people see of the cluster: its schedulers and who is master, worker nodes, and their sessions."""
+"""What people see of the cluster: its schedulers, and who is master."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
 
-from orchestrator.cluster.lifecycle import SCHEDULER, WORKER, owner_of
+from orchestrator.cluster.lifecycle import SCHEDULER, owner_of
 from orchestrator.cluster.model import Lease, Node
-from orchestrator.insights.jobs import names
-from orchestrator.insights.paging import Page, page
-from orchestrator.robots.model import Robot
-from orchestrator.sessions.model import Session
 from orchestrator.tasks.model import Partition, Task, TaskStatus
 from orchestrator.tasks.recovery import backlog
 from orchestrator.transaction import Transaction
@@ -58,38 +53,6 @@ class ClusterView:
     backlog: int
     master: Master | None
     nodes: list[SchedulerView]
-
-
-@dataclass(frozen=True)
-class NodeView:
-    """A worker node: what it can do and has free is its own word, in `capabilities`."""
-
-    name: str
-    host: str
-    pid: int
-    state: str
-    capabilities: Any
-    started_at: datetime
-    last_seen: datetime
-
-
-@dataclass(frozen=True)
-class SessionView:
-    """An account logged in on a machine, in which a robot runs; `reason` says why it ended."""
-
-    id: str
-    robot: str | None
-    state: str
-    outcome: str
-    node: str
-    machine: str
-    account: str
-    backend: str
-    reason: str
-    asked_at: datetime
-    opened_at: datetime | None
-    last_seen: datetime | None
-    closed_at: datetime | None
 
 
 def cluster(tx: Transaction, configured_size: int) -> ClusterView:
@@ -166,56 +129,4 @@ def _scheduler(
         working_path=row.working_path,
         started_at=row.started_at,
         last_seen=row.last_seen,
-    )
-
-
-def worker_nodes(tx: Transaction, limit: int, cursor: str | None) -> Page[NodeView]:
-    def render(rows: Sequence[Any]) -> list[NodeView]:
-        return [
-            NodeView(
-                name=row.name,
-                host=row.host,
-                pid=row.pid,
-                state=_state(tx, row),
-                capabilities=row.capabilities,
-                started_at=row.started_at,
-                last_seen=row.last_seen,
-            )
-            for row in rows
-        ]
-
-    return page(tx, _nodes(WORKER), Node.id, limit, cursor, render)
-
-
-def sessions(
-    tx: Transaction, state: str | None, node: str | None, limit: int, cursor: str | None
-) -> Page[SessionView]:
-    query = select(*Session.__table__.columns).where(Session.tenant_id == tx.tenant_id)
-    if state is not None:
-        query = query.where(Session.state == state)
-    if node is not None:
-        query = query.where(Session.node == node)
-
-    def render(rows: Sequence[Any]) -> list[SessionView]:
-        robots = names(tx, Robot, (row.robot_id for row in rows))
-        return [_session(row, robots.get(row.robot_id)) for row in rows]
-
-    return page(tx, query, Session.id, limit, cursor, render)
-
-
-def _session(row: Any, robot: str | None) -> SessionView:
-    return SessionView(
-        id=row.public_id,
-        robot=robot,
-        state=row.state,
-        outcome=row.outcome,
-        node=row.node,
-        machine=row.machine,
-        account=row.account,
-        backend=row.backend,
-        reason=row.reason,
-        asked_at=row.asked_at,
-        opened_at=row.opened_at,
-        last_seen=row.last_seen,
-        closed_at=row.closed_at,
     )

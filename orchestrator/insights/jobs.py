@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import SimpleNamespace
 from typing import Any
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import and_, bindparam, or_, select
 
 from orchestrator.errors import NotFound
 from orchestrator.insights.paging import Page, page
 from orchestrator.jobs import moves
+from orchestrator.jobs.lifecycle import CreatedJob
 from orchestrator.jobs.model import Job, JobHistory
 from orchestrator.jobs.states import STATE_NAMES, Status
 from orchestrator.processes.model import Process, ProcessVersion
@@ -100,6 +102,10 @@ _JOBS = (
     .join(Process, Process.id == Job.process_id)
     .join(ProcessVersion, ProcessVersion.id == Job.process_version_id)
 )
+_EMPTY: dict[str, Any] = dict.fromkeys(Job.__table__.columns.keys())
+_MANY = _JOBS.where(
+    Job.tenant_id == bindparam("p_tenant_id"), Job.guid.in_(bindparam("p_guids", expanding=True))
+)
 
 
 def found(tx: Transaction, guid: str) -> Any:
@@ -116,9 +122,20 @@ def one(tx: Transaction, guid: str) -> JobView:
 
 def many(tx: Transaction, guids: Sequence[str]) -> list[JobView]:
     """These jobs, in this order."""
-    query = _JOBS.where(Job.tenant_id == tx.tenant_id, Job.guid.in_(guids))
-    views = {view.guid: view for view in _views(tx, tx.execute(query).all())}
+    asked = {"p_tenant_id": tx.tenant_id, "p_guids": guids}
+    views = {view.guid: view for view in _views(tx, tx.execute(_MANY, asked).all())}
     return [views[guid] for guid in guids]
+
+
+def created(tx: Transaction, jobs: Sequence[CreatedJob]) -> list[JobView]:
+    """What was created in this transaction, in this order, without reading it again."""
+    rows = [
+        SimpleNamespace(
+            **_EMPTY | job.values, process_name=job.version.process, version_number=job.version.number
+        )
+        for job in jobs
+    ]
+    return _views(tx, rows)
 
 
 def listed(tx: Transaction, filters: Filters, limit: int, cursor: str | None) -> Page[JobView]:

@@ -34,10 +34,11 @@ def why_it_waits(tx: Transaction, job: Any, presence: Presence) -> Iterator[Reas
     target = _target(tx, job)
     yield from _about_robots(tx, target, presence)
     before = _before(tx, job)
-    if before:
-        many = f"{before} jobs" if before < COUNTED else f"{COUNTED} jobs or more"
-        many = "One job" if before == 1 else many
-        yield Reason("behind_others", f"{many} for {target.phrase} stand before it.")
+    if before == 1:
+        yield Reason("behind_others", f"One job for {target.phrase} stands before it.")
+    elif before:
+        many = str(before) if before < COUNTED else f"{COUNTED} or more"
+        yield Reason("behind_others", f"{many} jobs for {target.phrase} stand before it.")
     else:
         yield Reason("next_in_line", f"It is the next for {target.phrase}.")
 

@@ -7,7 +7,7 @@ from typing import Any
 from orchestrator.jobs import moves
 from orchestrator.jobs.consume import holds_jobs, targets
 from orchestrator.jobs.heartbeat import Beat, RobotSeen
-from orchestrator.jobs.moves import JobsOffered, JobWithdrawn, OrderGiven, RunBound
+from orchestrator.jobs.moves import JobsOffered, JobWithdrawn, OrderGiven, RunBound, RunEnded
 from orchestrator.robots.lifecycle import RobotChanged
 from orchestrator.robots.presence import Familiar, Presence
 from orchestrator.tasks.hints import Hints
@@ -46,7 +46,12 @@ def subscribe(transactions: Transactions, presence: Presence, hints: Hints | Non
 
     def runs_bound(facts: list[RunBound]) -> None:
         # The next heartbeat takes the slow way once, and finds in SQL what the robot works on.
-        presence.forget(fact.robot_id for fact in facts)
+        for fact in facts:
+            presence.bind(fact.robot_id, fact.job_guid)
+
+    def runs_ended(facts: list[RunEnded]) -> None:
+        for fact in facts:
+            presence.unbind(fact.robot_id, fact.job_guid)
 
     def orders_given(facts: list[OrderGiven]) -> None:
         presence.give_orders((fact.robot_id, fact.job_guid, fact.code) for fact in facts)
@@ -58,6 +63,7 @@ def subscribe(transactions: Transactions, presence: Presence, hints: Hints | Non
     transactions.subscribe(JobsOffered, jobs_offered)
     transactions.subscribe(JobWithdrawn, jobs_withdrawn)
     transactions.subscribe(RunBound, runs_bound)
+    transactions.subscribe(RunEnded, runs_ended)
     transactions.subscribe(OrderGiven, orders_given)
     transactions.subscribe(RobotChanged, robots_changed)
     if hints is not None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, literal, select, union_all
 
+from orchestrator.database import among
 from orchestrator.jobs import for_resources, moves, recovery
 from orchestrator.jobs.for_resources import Input
 from orchestrator.jobs.model import Job
@@ -33,12 +34,13 @@ class Consumed:
     input: Input | None = None
 
 
+_COLUMNS = (*moves.BRIEF, Job.process_version_id, Job.priority, Job.arguments, Job.created_at)
 _OWN = (
-    select(*Job.__table__.columns)
+    select(*_COLUMNS)
     .where(
         Job.tenant_id == bindparam("p_tenant_id"),
         Job.robot_id == bindparam("p_robot_id"),
-        Job.status.in_([Status.PENDING.value, *[status.value for status in sorted(LIVE)]]),
+        among(Job.status, [Status.PENDING, *LIVE]),
     )
     .order_by(Job.id)
 )
@@ -62,7 +64,7 @@ def _head(number: int) -> Any:
 
 _HEADS = {count: union_all(*[_head(number) for number in range(count)]) for count in (1, 2, 3)}
 _LOCK_FREE = (
-    select(*Job.__table__.columns)
+    select(*_COLUMNS)
     .where(
         Job.id == bindparam("p_job_id"),
         Job.tenant_id == bindparam("p_tenant_id"),

@@ -8,7 +8,8 @@ from typing import Any
 
 from sqlalchemy import bindparam, select, update
 
-from orchestrator.jobs import consume, recovery
+from orchestrator.database import among
+from orchestrator.jobs import consume, moves, recovery
 from orchestrator.jobs.model import Job
 from orchestrator.jobs.states import CODE_ABORTING, CODE_STOPPING, LIVE, ORDERS, Status
 from orchestrator.robots.model import Robot, RobotStatus
@@ -46,10 +47,10 @@ class RobotSeen(Fact):
     order: int
 
 
-_OWN_JOBS = select(*Job.__table__.columns).where(
+_OWN_JOBS = select(*moves.BRIEF).where(
     Job.robot_id == bindparam("p_robot_id"),
     Job.tenant_id == bindparam("p_tenant_id"),
-    Job.status.in_([Status.PENDING.value, *[status.value for status in sorted(LIVE)]]),
+    among(Job.status, [Status.PENDING, *LIVE]),
 )
 _SEEN = (
     update(Robot)
@@ -108,14 +109,21 @@ def _working(
     return Answer(CODE_ABORTING, "The job is not, or no longer, this robot's: stop the script.", False)
 
 
-def _lines_hold_jobs(tx: Transaction, robot: Any) -> bool:
-    waiting = (
-        select(Job.id)
-        .where(Job.tenant_id == tx.tenant_id, Job.status == Status.PENDING.value)
-        .where(Job.target.in_(consume.targets(robot)), Job.robot_id == 0)
-        .limit(1)
+_WAITING = (
+    select(Job.id)
+    .where(
+        Job.tenant_id == bindparam("p_tenant_id"),
+        Job.status == Status.PENDING.value,
+        Job.target.in_(bindparam("p_targets", expanding=True)),
+        Job.robot_id == 0,
     )
-    return tx.execute(waiting).first() is not None
+    .limit(1)
+)
+
+
+def _lines_hold_jobs(tx: Transaction, robot: Any) -> bool:
+    asked = {"p_tenant_id": tx.tenant_id, "p_targets": consume.targets(robot)}
+    return tx.execute(_WAITING, asked).first() is not None
 
 
 def _sentence(order: int) -> str:

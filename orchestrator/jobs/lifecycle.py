@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import bindparam, insert, select
 
 from orchestrator import audit
 from orchestrator.database import new_guid
@@ -27,6 +27,7 @@ from orchestrator.jobs.states import (
     Status,
 )
 from orchestrator.processes import lifecycle as processes
+from orchestrator.processes.lifecycle import FoundVersion
 from orchestrator.robots import lifecycle as robots
 from orchestrator.tasks import lifecycle as tasks
 from orchestrator.tasks.lifecycle import NewTask
@@ -56,12 +57,26 @@ class NewJob:
     guid: str = field(default_factory=new_guid)
 
 
-def create(tx: Transaction, orders: Sequence[NewJob]) -> list[str]:
-    """Create all of `orders` or none; return their GUIDs. Errors name the field, with its place in a list."""
-    rows = _rows(tx, orders)
-    tx.execute(insert(Job), rows)
+_INSERT = insert(Job)
+_IDS = select(Job.guid, Job.id).where(
+    Job.tenant_id == bindparam("p_tenant_id"), Job.guid.in_(bindparam("p_guids", expanding=True))
+)
+
+
+@dataclass(frozen=True)
+class CreatedJob:
+    """The values of a new job's row, as they were inserted; the other columns are NULL."""
+
+    values: dict[str, Any]
+    version: FoundVersion
+
+
+def create(tx: Transaction, orders: Sequence[NewJob]) -> list[CreatedJob]:
+    """Create all of `orders` or none. Errors name the field, with its place in a list."""
+    created = _created(tx, orders)
+    rows = [job.values for job in created]
     guids = [row["guid"] for row in rows]
-    ids = _ids_by_guid(tx, guids)
+    ids = _insert(tx, rows)
     audit.record(tx, "job.create", guids[0], count=len(guids), process=orders[0].process)
     places = tasks.enqueue(tx, [_dispatch_task(row, ids[row["guid"]]) for row in rows])
     lines = [
@@ -78,12 +93,16 @@ def create(tx: Transaction, orders: Sequence[NewJob]) -> list[str]:
         for row, (partition, seq) in zip(rows, places, strict=True)
     ]
     moves.write_history(tx, lines)
-    return guids
+    return created
 
 
-def _ids_by_guid(tx: Transaction, guids: Sequence[str]) -> dict[str, int]:
-    query = select(Job.guid, Job.id).where(Job.tenant_id == tx.tenant_id, Job.guid.in_(guids))
-    return {row.guid: row.id for row in tx.execute(query)}
+def _insert(tx: Transaction, rows: Sequence[dict[str, Any]]) -> dict[str, int]:
+    """Insert the jobs; return their ids by GUID. One job's id comes with the answer to its INSERT."""
+    if len(rows) == 1:
+        return {rows[0]["guid"]: tx.execute(_INSERT, rows[0]).inserted_primary_key[0]}
+    tx.execute(_INSERT, rows)
+    asked = {"p_tenant_id": tx.tenant_id, "p_guids": [row["guid"] for row in rows]}
+    return {row.guid: row.id for row in tx.execute(_IDS, asked)}
 
 
 def _dispatch_task(row: dict[str, Any], job_id: int) -> NewTask:
@@ -96,27 +115,27 @@ def _dispatch_task(row: dict[str, Any], job_id: int) -> NewTask:
     )
 
 
-def _rows(tx: Transaction, orders: Sequence[NewJob]) -> list[dict[str, Any]]:
+def _created(tx: Transaction, orders: Sequence[NewJob]) -> list[CreatedJob]:
     resolve = _Resolver(tx)
-    rows, errors = [], []
+    created, errors = [], []
     for index, order in enumerate(orders):
         try:
-            rows.append(_row(tx, resolve, order))
+            created.append(_one(tx, resolve, order))
         except Invalid as invalid:
             place = f"{index}." if len(orders) > 1 else ""
             errors += [FieldError(place + error.field, error.message) for error in invalid.errors]
     if errors:
         raise Invalid(errors=errors)
-    return rows
+    return created
 
 
-def _row(tx: Transaction, resolve: _Resolver, order: NewJob) -> dict[str, Any]:
-    process_id, version_id = resolve.version(order.process, order.version)
-    return {
+def _one(tx: Transaction, resolve: _Resolver, order: NewJob) -> CreatedJob:
+    found = resolve.version(order.process, order.version)
+    values = {
         "tenant_id": tx.tenant_id,
         "guid": order.guid,
-        "process_id": process_id,
-        "process_version_id": version_id,
+        "process_id": found.process_id,
+        "process_version_id": found.version_id,
         "status": Status.CREATED.value,
         "priority": order.priority,
         "rank": 100 - order.priority,
@@ -135,6 +154,7 @@ def _row(tx: Transaction, resolve: _Resolver, order: NewJob) -> dict[str, Any]:
         "not_before": order.not_before,
         "created_at": tx.now,
     }
+    return CreatedJob(values, found)
 
 
 class _Resolver:
@@ -142,10 +162,10 @@ class _Resolver:
 
     def __init__(self, tx: Transaction) -> None:
         self._tx = tx
-        self._versions: dict[tuple[str, int | None], tuple[int, int]] = {}
+        self._versions: dict[tuple[str, int | None], FoundVersion] = {}
         self._targets: dict[tuple[str | None, str | None], str] = {}
 
-    def version(self, process: str, version: int | None) -> tuple[int, int]:
+    def version(self, process: str, version: int | None) -> FoundVersion:
         key = (process, version)
         if key not in self._versions:
             self._versions[key] = processes.find_version(self._tx, process, version)
@@ -237,7 +257,8 @@ def retry(tx: Transaction, guid: str, new: str) -> str:
         order.robot = robot.public_id
     elif kind == "group":
         order.group = robots.group_name(tx, int(key))
-    return create(tx, [order])[0]
+    create(tx, [order])
+    return new
 
 
 def _existing(tx: Transaction, guid: str, *, lock: bool = False) -> Any:

@@ -36,7 +36,15 @@ class JobWithdrawn(Fact):
 
 @dataclass(frozen=True)
 class RunBound(Fact):
-    """A robot works on this job from now on, or, with an empty `job_guid`, on none."""
+    """A robot has this job from now on."""
+
+    robot_id: int
+    job_guid: str
+
+
+@dataclass(frozen=True)
+class RunEnded(Fact):
+    """A robot has this job no longer."""
 
     robot_id: int
     job_guid: str
@@ -59,6 +67,26 @@ class History:
     partition: int | None = None
     seq: int | None = None
 
+
+# What moving a job takes of its row. Arguments, results and errors can be large, and PyMySQL takes as long to
+# read the description of a column as its value.
+BRIEF = (
+    Job.id,
+    Job.tenant_id,
+    Job.guid,
+    Job.status,
+    Job.target,
+    Job.rank,
+    Job.attempt,
+    Job.max_attempts,
+    Job.on_lost,
+    Job.fence,
+    Job.robot_id,
+    Job.resource_id,
+    Job.lease_until,
+    Job.max_run_seconds,
+    Job.progress,
+)
 
 _NOTHING_MORE = History()
 _INSERT_HISTORY = insert(JobHistory)
@@ -149,15 +177,21 @@ def write_history(tx: Transaction, lines: Sequence[dict[str, Any]]) -> None:
         tx.execute(_INSERT_HISTORY, list(lines))
 
 
-_BY_GUID = select(*Job.__table__.columns).where(
-    Job.tenant_id == bindparam("p_tenant_id"), Job.guid == bindparam("p_guid")
-)
-
-
+_OF_GUID = (Job.tenant_id == bindparam("p_tenant_id"), Job.guid == bindparam("p_guid"))
+_BY_GUID = select(*Job.__table__.columns).where(*_OF_GUID)
 _LOCK_BY_GUID = _BY_GUID.with_for_update()
+_BRIEF_BY_GUID = select(*BRIEF).where(*_OF_GUID)
 
 
 def find(tx: Transaction, guid: str, *, lock: bool = False) -> Any | None:
     """The job's row, or None where this tenant has no such job."""
-    asked = {"p_tenant_id": tx.tenant_id, "p_guid": guid.strip().strip("{}").lower()}
-    return tx.execute(_LOCK_BY_GUID if lock else _BY_GUID, asked).one_or_none()
+    return tx.execute(_LOCK_BY_GUID if lock else _BY_GUID, _asked(tx, guid)).one_or_none()
+
+
+def find_brief(tx: Transaction, guid: str) -> Any | None:
+    """The columns `BRIEF` of the job's row."""
+    return tx.execute(_BRIEF_BY_GUID, _asked(tx, guid)).one_or_none()
+
+
+def _asked(tx: Transaction, guid: str) -> dict[str, Any]:
+    return {"p_tenant_id": tx.tenant_id, "p_guid": guid.strip().strip("{}").lower()}

@@ -150,6 +150,16 @@ def extend_lease(tx: Transaction, robot_id: int, job_guid: str, lease: timedelta
     )
 
 
+def expect_word(tx: Transaction, robot_id: int, within: timedelta) -> None:
+    """The robot's program is known to have ended. A run that no working heartbeat has made lease-based yet
+    would never be missed: it gets a lease now, in which a kept report may still arrive."""
+    tx.execute(
+        update(Job)
+        .where(Job.robot_id == robot_id, _is_live(), Job.lease_until.is_(None))
+        .values(lease_until=tx.now + within)
+    )
+
+
 def lines_with_jobs(tx: Transaction) -> list[str]:
     """The lines, of all tenants, in which jobs wait for a robot."""
     query = (

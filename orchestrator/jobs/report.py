@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, select, update
 from orchestrator.errors import NotAllowedNow, NotFound
 from orchestrator.jobs import for_resources, moves
 from orchestrator.jobs.model import Job
-from orchestrator.jobs.moves import History, RunBound
+from orchestrator.jobs.moves import History, RunBound, RunEnded
 from orchestrator.jobs.states import LIVE, ROBOT_EVENTS, STATE_NAMES, TERMINAL, Status
 from orchestrator.resources import recovery as resources
 from orchestrator.runs import lifecycle as runs
@@ -78,11 +78,11 @@ def end_run(tx: Transaction, job: Any) -> None:
     for run_id in runs.end(tx, job.id):
         resources.run_ended(tx, run_id)
     if job.robot_id:
-        tx.announce(RunBound(job.robot_id, ""))
+        tx.announce(RunEnded(job.robot_id, job.guid))
 
 
 def _own(tx: Transaction, robot: Any, told: Report) -> Any:
-    job = moves.find(tx, told.guid)
+    job = moves.find_brief(tx, told.guid)
     if job is not None and job.robot_id == robot.id:
         if told.fence is not None and told.fence != job.fence:
             raise _refusal(job, told)

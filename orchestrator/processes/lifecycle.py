@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, insert, or_, select, update
 
@@ -78,20 +78,41 @@ def existing(tx: Transaction, key: str) -> Any:
     return process
 
 
-def find_version(tx: Transaction, key: str, number: int | None) -> tuple[int, int]:
-    """(process id, version id) for a job; the newest version where no number is given.
+class FoundVersion(NamedTuple):
+    process_id: int
+    version_id: int
+    process: str
+    number: int
+
+
+_ANY_VERSION = (
+    select(Process.id, ProcessVersion.id, Process.name, ProcessVersion.version)
+    .join(ProcessVersion, ProcessVersion.process_id == Process.id)
+    .where(
+        Process.tenant_id == bindparam("p_tenant_id"),
+        ProcessVersion.tenant_id == bindparam("p_tenant_id"),
+        or_(Process.name == bindparam("p_name"), Process.public_id == bindparam("p_public_id")),
+    )
+)
+_NEWEST_VERSION = _ANY_VERSION.where(ProcessVersion.version == Process.newest_version)
+_NUMBERED_VERSION = _ANY_VERSION.where(ProcessVersion.version == bindparam("p_number"))
+
+
+def find_version(tx: Transaction, key: str, number: int | None) -> FoundVersion:
+    """The process and its version for a job; the newest version where no number is given.
 
     Raises `Invalid` naming the job's field, `process` or `version`.
     """
+    asked = {"p_tenant_id": tx.tenant_id, "p_name": key, "p_public_id": key.lower(), "p_number": number}
+    found = tx.execute(_NUMBERED_VERSION if number else _NEWEST_VERSION, asked).first()
+    if found is not None:
+        return FoundVersion(*found)
     process = _find(tx, key)
     if process is None:
         raise Invalid.field("process", f"there is no process {key!r}")
     if process.newest_version == 0:
         raise Invalid.field("process", f"process {key!r} has no version yet; publish one first")
-    version = _version_row(tx, process.id, number or process.newest_version)
-    if version is None:
-        raise Invalid.field("version", f"process {key!r} has no version {number}")
-    return process.id, version.id
+    raise Invalid.field("version", f"process {key!r} has no version {number}")
 
 
 def _version_row(tx: Transaction, process_id: int, number: int) -> Any | None:

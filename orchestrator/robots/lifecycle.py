@@ -161,7 +161,16 @@ def find_by_id(tx: Transaction, robot_id: int) -> Any | None:
     return tx.execute(query).one_or_none()
 
 
-_BY_DIGEST = select(*Robot.__table__.columns).where(Robot.guid_digest == bindparam("p_digest"))
+_BY_DIGEST = select(
+    Robot.id,
+    Robot.tenant_id,
+    Robot.name,
+    Robot.kind,
+    Robot.group_id,
+    Robot.guid_digest,
+    Robot.secret_digest,
+    Robot.paused_at,
+).where(Robot.guid_digest == bindparam("p_digest"))
 _LOCK_BY_DIGEST = _BY_DIGEST.with_for_update()
 
 

@@ -10,12 +10,13 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import wraps
-from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from redis import ConnectionError as RedisAway
 from redis import Redis
 from redis import TimeoutError as RedisTimeout
+
+from orchestrator.robots.scripts import Packed, Scripts
 
 KEY = "botswain:robot:{}"
 BEATS = "botswain:beats"
@@ -26,10 +27,6 @@ PAUSE_AFTER_FAILURE_SECONDS = 1.0
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
-
-
-def _script(name: str) -> str:
-    return (Path(__file__).parent / name).read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -80,15 +77,23 @@ class Presence:
         self.redis = redis
         self.ttl_ms = int(absent_after_seconds * 1000)
         self.away_until = float("-inf")
-        self._beat = redis.register_script(_script("beat.lua"))
-        self._clear_line = redis.register_script(_script("clear_line.lua"))
-        self._give_order = redis.register_script(_script("give_order.lua"))
+        scripts = Scripts(redis)
+        self._beat = scripts.named("beat")
+        self._clear_line = scripts.named("clear_line")
+        self._give_order = scripts.named("give_order")
+        self._mark_lines = scripts.named("mark_lines")
+        self._read_marks = scripts.named("read_marks")
+        self._set_job = scripts.named("set_job")
+
+    def pack_beat(self, robot: Familiar, place: str, status: str, job_guid: str) -> Packed:
+        """A beat that can be sent many times: robots say the same for hours."""
+        arguments: list[str | int] = [robot.auth, place, status, job_guid, self.ttl_ms, robot.robot_id]
+        return self._beat.pack(robot.keys(), arguments)
 
     @_unless_away
-    def beat(self, robot: Familiar, place: str, status: str, job_guid: str) -> int:
+    def beat(self, packed: Packed) -> int:
         """`SLOW`, or order * 2 + whether jobs wait: one round trip."""
-        arguments: list[str | int] = [robot.auth, place, status, job_guid, self.ttl_ms, robot.robot_id]
-        return cast(int, self._beat(keys=robot.keys(), args=arguments))
+        return cast(int, self._beat.call(packed))
 
     @_unless_away
     def admit(
@@ -120,6 +125,16 @@ class Presence:
             self.redis.delete(*keys)
 
     @_unless_away
+    def bind(self, robot_id: int, job_guid: str) -> None:
+        """The robot has this job; its beats go to SQL until one of them has said what it does with it."""
+        self._set_job(keys=[KEY.format(robot_id)], args=[job_guid, "*"])
+
+    @_unless_away
+    def unbind(self, robot_id: int, job_guid: str) -> None:
+        """The robot has this job no longer: if that is the one it is known by, it is idle."""
+        self._set_job(keys=[KEY.format(robot_id)], args=["", job_guid])
+
+    @_unless_away
     def give_orders(self, orders: Iterable[tuple[int, str, int]]) -> None:
         """(robot id, job GUID, code) each."""
         for robot_id, job_guid, code in orders:
@@ -130,11 +145,8 @@ class Presence:
     @_unless_away
     def mark_lines(self, lines: Sequence[str]) -> None:
         """Jobs have come into these lines: mark each, and wake as many waiting robots as there are jobs."""
-        with self.redis.pipeline(transaction=False) as pipe:
-            for line in set(lines):
-                pipe.incr(LINE.format(line))
-            pipe.publish(WAKE_CHANNEL, " ".join(lines))
-            pipe.execute()
+        keys = [LINE.format(line) for line in sorted(set(lines))]
+        self._mark_lines(keys=keys, args=[WAKE_CHANNEL, " ".join(lines)])
 
     @_unless_away
     def marked_lines(self) -> dict[str, str]:
@@ -151,7 +163,7 @@ class Presence:
     @_unless_away
     def line_marks(self, lines: Sequence[str]) -> list[str]:
         """The marks as they are, to be given to `clear_lines` after a look at SQL."""
-        values = cast(list[Any], self.redis.mget([LINE.format(line) for line in lines]))
+        values = cast(list[Any], self._read_marks(keys=[LINE.format(line) for line in lines], args=[]))
         return [value.decode() if isinstance(value, bytes) else value or "" for value in values]
 
     @_unless_away

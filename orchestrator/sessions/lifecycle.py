@@ -16,6 +16,7 @@ from sqlalchemy import and_, insert, or_, select, update
 from orchestrator import audit
 from orchestrator.database import new_guid
 from orchestrator.errors import Conflict, NotFound
+from orchestrator.jobs import recovery
 from orchestrator.robots.lifecycle import RobotChanged
 from orchestrator.robots.model import Robot, RobotStatus
 from orchestrator.sessions.model import LIVE, Outcome, Session, SessionState
@@ -167,6 +168,8 @@ def end(tx: Transaction, session: Any, outcome: Outcome, reason: str) -> bool:
         robot = update(Robot).where(Robot.id == session.robot_id, Robot.tenant_id == session.tenant_id)
         tx.execute(robot.values(status=RobotStatus.DISCONNECTED.value))
         tx.announce(RobotChanged(session.robot_id))
+        has_been_silent = outcome == Outcome.LAPSED
+        recovery.expect_word(tx, session.robot_id, timedelta(0) if has_been_silent else SILENT_AT_MOST)
     return True
 
 

@@ -134,7 +134,9 @@ def _rewound(tx: Transaction, owned: Ownership, lane: Lane, row: Any) -> int:
     if rewind is None:
         return owned.cursors[lane]
     tx.execute(update(Partition).where(Partition.id == owned.partition).values({REWINDS[lane]: None}))
-    return min(owned.cursors[lane], int(rewind))
+    # At once, and not after the commit: it may take place without this process ever learning of it.
+    owned.cursors[lane] = min(owned.cursors[lane], int(rewind))
+    return owned.cursors[lane]
 
 
 def _read_head(tx: Transaction, owned: Ownership, lane: Lane, cursor: int, limit: int) -> Sequence[Any]:

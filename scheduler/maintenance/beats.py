@@ -7,7 +7,7 @@ from datetime import timedelta
 from redis import RedisError
 from sqlalchemy import bindparam, select, update
 
-from orchestrator.database import database_time
+from orchestrator.database import among, database_time
 from orchestrator.jobs.model import Job
 from orchestrator.jobs.states import LIVE
 from orchestrator.robots.model import Robot, RobotStatus
@@ -23,7 +23,7 @@ _SEEN = (
 _LIVE = [status.value for status in sorted(LIVE)]
 _LEASE = (
     update(Job)
-    .where(Job.guid == bindparam("p_guid"), Job.robot_id == bindparam("p_robot"), Job.status.in_(_LIVE))
+    .where(Job.guid == bindparam("p_guid"), Job.robot_id == bindparam("p_robot"), among(Job.status, _LIVE))
     .where(Job.lease_until < bindparam("p_until"))
     .values(lease_until=bindparam("p_until"))
 )
@@ -69,7 +69,7 @@ def _carry(tx: Transaction, beats: list[Seen], lease: timedelta) -> list[int]:
     if working:
         tx.execute(_LEASE, working)
     idle = [b.robot_id for b in ordered if not b.job_guid]
-    query = select(Job.robot_id).where(Job.robot_id.in_(idle or [0]), Job.status.in_(_LIVE))
+    query = select(Job.robot_id).where(Job.robot_id.in_(idle or [0]), among(Job.status, _LIVE))
     return list(tx.execute(query).scalars())
 
 

@@ -11,6 +11,7 @@ from tests.acceptance.cluster.fixtures import (
     new_cluster,
     process,
     redis_server,
+    session_cluster,
     shared_cluster,
 )
 
@@ -20,6 +21,7 @@ __all__ = [
     "new_cluster",
     "process",
     "redis_server",
+    "session_cluster",
     "shared_cluster",
 ]
 

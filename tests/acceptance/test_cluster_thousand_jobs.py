@@ -24,7 +24,7 @@ def ask_for(cluster: Cluster, process: str, jobs: int, at_once: int = 25) -> lis
 
 @pytest.mark.timeout(300)
 def test_every_job_runs_once_and_each_partition_keeps_its_order(
-    new_cluster: NewCluster, mariadb_database: str
+    mariadb_database: str, new_cluster: NewCluster
 ) -> None:
     cluster = new_cluster(mariadb_database, SCHEDULERS).start()
     process = cluster.api.publish("invoices")
@@ -34,6 +34,7 @@ def test_every_job_runs_once_and_each_partition_keeps_its_order(
 
     assert len(set(jobs)) == JOBS
     assert fleet.complaints == []
+    assert not cluster.mistakes(), "\n".join(cluster.mistakes())
     assert sorted(run.job for run in fleet.runs) == sorted(jobs)
     assert fleet.runs_at_once() == []
     kept = histories(cluster, jobs)

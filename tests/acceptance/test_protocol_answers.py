@@ -56,7 +56,7 @@ def judge_fields(path: str, response: httpx.Response) -> dict[str, object]:
         "Basic",
         "Basic %%%",
         "Basic " + base64.b64encode(b"\xff\xfe\xfd").decode(),
-        "Bearer " + str(uuid.uuid4()),
+        "Bearer 4b1c7a52-6d0c-4f0e-9a37-1d2f3c4b5a69",
         "Digest username=robot",
     ],
 )

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from apiflask import APIFlask
+from flask import Flask
 
 from orchestrator.api.auth import Policy, allow, policy_of
 from orchestrator.api.operations import OPENAPI
@@ -17,7 +17,7 @@ NOWHERE = "redis://127.0.0.1:1/0"  # nothing is asked of it
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> APIFlask:
+def app(tmp_path_factory: pytest.TempPathFactory) -> Flask:
     database = tmp_path_factory.mktemp("law") / "none.sqlite3"
     settings = {
         "DATABASE_URL": f"sqlite:///{database}",
@@ -27,12 +27,12 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> APIFlask:
     return create_app(Config.load(settings))
 
 
-def without_policy(app: APIFlask) -> list[str]:
+def without_policy(app: Flask) -> list[str]:
     views = app.view_functions
     return [rule.rule for rule in app.url_map.iter_rules() if policy_of(views[rule.endpoint]) is None]
 
 
-def test_every_route_names_its_policy(app: APIFlask) -> None:
+def test_every_route_names_its_policy(app: Flask) -> None:
     assert without_policy(app) == []
 
 
@@ -52,12 +52,9 @@ def test_a_route_without_a_policy_is_found_and_refused(tmp_path: Path) -> None:
     assert app.test_client().get("/named").text == "open"
 
 
-def test_every_route_of_the_api_is_documented(app: APIFlask) -> None:
-    documented = {
-        (method.upper(), path)
-        for path, operations in json.loads(app.extensions[OPENAPI])["paths"].items()
-        for method in operations
-    }
+def test_every_route_of_the_api_is_documented(app: Flask) -> None:
+    paths = json.loads(app.extensions[OPENAPI]())["paths"]
+    documented = {(method.upper(), path) for path, operations in paths.items() for method in operations}
     served = {
         (method, _as_template(rule.rule))
         for rule in app.url_map.iter_rules()
@@ -65,6 +62,10 @@ def test_every_route_of_the_api_is_documented(app: APIFlask) -> None:
         for method in (rule.methods or set()) - {"HEAD"}
     }
     assert documented == served
+    rules = [(rule.rule, method) for rule in app.url_map.iter_rules() for method in rule.methods or ()]
+    assert len(rules) == len(set(rules)), "an address is served twice"
+    names = [operation["operationId"] for operations in paths.values() for operation in operations.values()]
+    assert len(names) == len(set(names)), "two operations have one name"
 
 
 def _as_template(rule: str) -> str:

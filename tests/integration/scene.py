@@ -118,7 +118,8 @@ class Scene:
 
     def create(self, count: int = 1, **order: Any) -> list[str]:
         orders = [NewJob(self.process, **order) for _ in range(count)]
-        return self.run(lambda tx: lifecycle.create(tx, orders), actor=PERSON)
+        made = self.run(lambda tx: lifecycle.create(tx, orders), actor=PERSON)
+        return [job.values["guid"] for job in made]
 
     def job(self, guid: str) -> Any:
         row = self.run(lambda tx: moves.find(tx, guid))
@@ -179,8 +180,9 @@ class Scene:
         first: Callable[[Transaction], Any],
         second: Callable[[Transaction], Any],
         actor: Actor = SYSTEM,
-    ) -> tuple[Any, Any]:
-        """`second` begins while `first` has done its work and not yet committed; what each gave.
+    ) -> tuple[Any, Any, str]:
+        """`second` begins while `first` has done its work and not yet committed; what each gave, and
+        whether the second «waited» for the first's commit or «passed» it.
 
         For the servers: in SQLite the second could not even begin. The first commits as soon as the
         second waits for a lock, or has come to its end without one.
@@ -199,12 +201,14 @@ class Scene:
             end = time.monotonic() + 10
             while follower.is_alive() and not self._someone_waits() and time.monotonic() < end:
                 follower.join(0.12)  # InnoDB tells news of its locks only to who has not asked for 0.1 s
+            order.append("waited" if follower.is_alive() else "passed")
             return outcome
 
+        order: list[str] = []
         follower = threading.Thread(target=follow, daemon=True)
         led = self.run(lead, actor=actor)
         follower.join(30)
-        return led, came[0]
+        return led, came[0], order[-1]
 
     def _someone_waits(self) -> bool:
         waits = {

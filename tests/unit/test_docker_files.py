@@ -15,7 +15,9 @@ import redis
 import yaml
 from sqlalchemy import create_engine, text
 
+from orchestrator.api.processes import FORM_ROOM
 from orchestrator.cli.command_line import COMMANDS, botswain
+from orchestrator.config import Config
 from tests.architecture.source_files import PROJECT
 from tests.conftest import missing, private
 from tests.servers import MariaDB, MissingServerError
@@ -48,9 +50,9 @@ def instruction(name: str) -> list[str]:
     return [str(word) for word in yaml.safe_load(re.findall(rf"^{name} (\[.*\])$", DOCKERFILE, re.M)[-1])]
 
 
-def variables(text: str) -> dict[str, str]:
-    """Names of ${…}, and what follows them: `:?…` must be given, `:-…` may be."""
-    return dict(re.findall(r"(?<!\$)\$\{([A-Z_]+)(:[?-])?[^}]*\}", text))
+def variables(text: str) -> set[tuple[str, str]]:
+    """Names in ${…}, and what follows them: `:?` where they must be given, `:-` where they may be."""
+    return set(re.findall(r"(?<!\$)\$\{([A-Z_]+)(:[?-])?[^}]*\}", text))
 
 
 @pytest.mark.parametrize(("service", "call"), list(botswain_calls()))
@@ -64,7 +66,7 @@ def test_every_command_and_option_exists(service: str, call: list[str]) -> None:
     assert {word for word in call if word.startswith("--")} <= known, f"{service}: {call}"
 
 
-def test_every_service_of_the_issue_is_there() -> None:
+def test_every_part_is_there() -> None:
     calls = {service: call[0] for service, call in botswain_calls()}
     parts = {"api", "scheduler", "worker", "flower"}
     assert parts <= set(calls.values())
@@ -83,16 +85,17 @@ def test_env_example_names_every_variable_and_holds_no_secret() -> None:
     lines = (DOCKER / "env.example").read_text(encoding="utf-8").splitlines()
     given = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
     used = variables((DOCKER / "compose.yaml").read_text(encoding="utf-8"))
-    assert set(given) == set(used)
+    assert set(given) == {name for name, _ in used}
     assert {name for name, value in given.items() if value and name in SECRETS} == set()
-    unguarded = {name for name in SECRETS - {"BOTSWAIN_ADMIN_TOKEN"} if used[name] != ":?"}
-    assert unguarded == set()  # an empty password must be an error, not an open door
+    may_be_empty = {name for name, guard in used if name in SECRETS and guard != ":?"}
+    assert may_be_empty == {"BOTSWAIN_ADMIN_TOKEN"}  # an empty password must be an error, not an open door
 
 
 def test_no_secret_is_an_argument() -> None:
     for name, service in SERVICES.items():
         words = service.get("command", [])
-        assert not SECRETS & set(variables(" ".join(words))), name  # compose would put it into the list
+        named = {variable for variable, _ in variables(" ".join(words))}
+        assert not SECRETS & named, name  # compose would put it into the list
 
 
 def test_schedulers_are_numbered_and_find_their_places() -> None:
@@ -143,7 +146,10 @@ def test_nginx_lets_robots_wait_and_bodies_through() -> None:
     written = (DOCKER / "nginx.conf").read_text(encoding="utf-8")
     longest_wait = 55
     assert int(re.findall(r"proxy_read_timeout (\d+)s;", written)[0]) > longest_wait + 5
-    assert int(re.findall(r"client_max_body_size (\d+)m;", written)[0]) > 8
+    limits = [Config.model_fields["max_body_bytes"].default // 2**20, "m"]
+    limits += [(Config.model_fields["max_package_bytes"].default + FORM_ROOM) // 2**10, "k"]
+    said = re.findall(r"client_max_body_size (\d+)([mk]);", written)
+    assert [part for number, unit in said for part in (int(number), unit)] == limits
     assert "proxy_set_header X-Forwarded-For" in written  # or strangers would pass for this machine
     assert "$http_authorization" not in written
 

@@ -10,13 +10,15 @@ from typing import ClassVar
 import httpx
 
 from tests.acceptance.cluster.api import Api
-from tests.acceptance.cluster.part import Part
+from tests.acceptance.cluster.part import Part, shortened
 from tests.acceptance.cluster.robot import Robot
 from tests.acceptance.cluster.waiting import eventually
 from tests.servers.ports import free_port
 
 Settings = dict[str, str]
 START_SECONDS = 60.0
+# Nodes of one cluster need not agree about the time of day, only the database's time counts.
+TIME_ZONES = ("America/Bogota", "Asia/Kolkata", "UTC")
 BOTSWAIN = str(Path(sys.executable).parent / "botswain")
 
 
@@ -87,12 +89,21 @@ class Cluster:
         """Scheduler `number` of `size`; `settings` are for it alone, `name` for a second one of a number."""
         return self._start(self.scheduler(number, name, **settings))
 
+    def start_worker(self, name: str) -> Part:
+        """A worker node with a token of its own, known to the cluster as `name`."""
+        token = self.api.post("/tokens", {"role": "node", "name": name})["token"]
+        environment = self.environment(BOTSWAIN_SERVER=self.url, BOTSWAIN_NODE_TOKEN=token)
+        for secret in ("DATABASE_URL", "BOTSWAIN_SECRET_KEY", "BOTSWAIN_ADMIN_TOKEN"):
+            del environment[secret]  # a node knows the server only by HTTP
+        return self._start(Part(name, [BOTSWAIN, "worker", "--name", name], environment, self.folder))
+
     def scheduler(self, number: int, name: str = "", **settings: str) -> Part:
         name = name or f"scheduler-{number}"
         environment = self.environment(
             **{
                 "SCHEDULER_CLUSTER_ID": str(number),
                 "SCHEDULER_CLUSTER_SIZE": str(self.size),
+                "TZ": TIME_ZONES[number % len(TIME_ZONES)],
                 "SCHEDULER_WORKING_PATH": str(self.folder / f"work-{name}"),
                 **settings,
             }
@@ -105,7 +116,9 @@ class Cluster:
         eventually(lambda: wanted <= self.up(), f"schedulers {wanted} are up", START_SECONDS)
 
     def wait_until_served(self) -> None:
-        eventually(lambda: self._serves(), f"the API serves:\n{self.parts['api'].tail()}", START_SECONDS)
+        api = self.parts["api"]
+        eventually(lambda: not api.runs or self._serves(), "the API serves", START_SECONDS)
+        assert api.runs, f"the API ended\n{api.tail()}"
 
     def up(self) -> set[str]:
         """The names of the schedulers that the cluster calls up."""
@@ -137,6 +150,11 @@ class Cluster:
 
     def logs(self) -> dict[str, str]:
         return {name: part.tail() for name, part in self.parts.items()}
+
+    def mistakes(self) -> list[str]:
+        """What the logs call an error, or show as a traceback: nobody should see any on a good day."""
+        lines = [line for part in self.parts.values() for line in part.output().splitlines()]
+        return [shortened(line) for line in lines if '"level": "error"' in line or "Traceback" in line]
 
     def _start(self, part: Part) -> Part:
         self.parts[part.name] = part

@@ -29,8 +29,8 @@ class NewCluster(Protocol):
 
 
 @pytest.fixture(scope="session")
-def shared_cluster(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """API and one scheduler on SQLite with short times, for all tests of a worker process; hurt it not."""
+def session_cluster(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """What `shared_cluster` gives out."""
     folder = tmp_path_factory.mktemp("shared-cluster")
     with Redis(run_folder, append_only=True) as redis:
         cluster = Cluster(folder, f"sqlite:///{folder}/botswain.sqlite3", redis.url, SHORT_TIMES)
@@ -41,9 +41,21 @@ def shared_cluster(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture(scope="session")
-def process(shared_cluster: Cluster) -> str:
+def process(session_cluster: Cluster) -> str:
     """A process with one version in the shared cluster."""
-    return shared_cluster.api.publish("invoices")
+    return session_cluster.api.publish("invoices")
+
+
+@pytest.fixture
+def shared_cluster(session_cluster: Cluster) -> Iterator[Cluster]:
+    """API and one scheduler on SQLite with short times, for all tests of a worker process; hurt it not.
+
+    A test fails when something went wrong behind the answers that it saw, too.
+    """
+    before = len(session_cluster.mistakes())
+    yield session_cluster
+    mistakes = session_cluster.mistakes()[before:]
+    assert not mistakes, "\n".join(mistakes)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from tests.servers.processes import die_with_parent, family, is_alive
 from tests.servers.server import wait_for
 
 END_SECONDS = 40.0
-TAIL_LINES = 25
+TAIL_LINES, LINE_LENGTH = 20, 700
 
 
 class Part:
@@ -86,4 +86,10 @@ class Part:
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
     def tail(self) -> str:
-        return "\n".join(self.output().splitlines()[-TAIL_LINES:])
+        return "\n".join(shortened(line) for line in self.output().splitlines()[-TAIL_LINES:])
+
+
+def shortened(line: str) -> str:
+    """Both ends of a line: a traceback in JSON says at its end what happened."""
+    half = LINE_LENGTH // 2
+    return line if len(line) <= LINE_LENGTH else f"{line[:half]} … {line[-half:]}"

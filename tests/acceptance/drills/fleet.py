@@ -55,6 +55,10 @@ class Fleet:
         for robot in self.robots:
             robot.close()
 
+    def until_runs(self, number: int, seconds: float = 90) -> None:
+        """Back when so many runs have been completed."""
+        eventually(lambda: len(self.runs) >= number, f"{number} runs are completed", seconds)
+
     def runs_at_once(self) -> list[str]:
         """Jobs that two robots ran at the same time, by the robots' own clocks; there must be none."""
         by_job = defaultdict(list)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.drills.checker import RULES, breaches
+from tests.acceptance.drills.fleet import Fleet, Run
 
 Book = dict[str, list[dict[str, Any]]]
 
@@ -118,3 +119,10 @@ def test_a_broken_history_is_convicted(mutate: Callable[[Book], None], rule: str
 
 def test_every_rule_has_a_mutant() -> None:
     assert {rule for _, rule in MUTANTS} == set(RULES)
+
+
+def test_two_robots_with_one_job_at_once_are_convicted() -> None:
+    first = Run("job", 1, "ann", begun=1, ended=4, status=200)
+    assert Fleet([], runs=[Run("job", 2, "bob", begun=3, ended=5, status=200), first]).runs_at_once()
+    assert not Fleet([], runs=[Run("job", 2, "bob", begun=4, ended=5, status=200), first]).runs_at_once()
+    assert not Fleet([], runs=[Run("other", 1, "bob", begun=3, ended=5, status=200), first]).runs_at_once()

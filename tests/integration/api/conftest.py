@@ -2,45 +2,54 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from datetime import timedelta
+from typing import Any, TypeVar
 
 import pytest
-from apiflask import APIFlask
+from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import create_engine, insert
-from werkzeug.test import TestResponse
 
 from orchestrator import schema
 from orchestrator.app import EXTENSION, create_app
+from orchestrator.cluster import lifecycle as cluster
+from orchestrator.cluster.lifecycle import SCHEDULER, NodeIdentity
 from orchestrator.config import Config
 from orchestrator.database import prepare
+from orchestrator.tasks import partitions
+from orchestrator.tasks.claim import ClaimedTask, claim
+from orchestrator.tasks.model import PARTITIONS, Lane
 from orchestrator.tenancy import DEFAULT_TENANT, Tenant
 from orchestrator.tokens import lifecycle as tokens
 from orchestrator.tokens.model import Role
+from orchestrator.transaction import Transaction
 from orchestrator.wiring import Parts
 from tests.servers.databases import Migrate
 
 KEY = "0123456789abcdef" * 4
+LEASE = timedelta(seconds=60)
+Result = TypeVar("Result")
 ADMIN_TOKEN = "the-admin-token-of-the-tests"
 
 
 @dataclass
 class Caller:
-    """Calls the application as whoever the Authorization header says."""
+    """Calls the application as whoever the Authorization header says. Answers are Any, for their JSON."""
 
     client: FlaskClient
     authorization: str
 
-    def __call__(self, method: str, path: str, **content: Any) -> TestResponse:
+    def __call__(self, method: str, path: str, **content: Any) -> Any:
         headers = {"Authorization": self.authorization, **content.pop("headers", {})}
         return self.client.open(path, method=method, headers=headers, **content)
 
-    def get(self, path: str, **query: Any) -> TestResponse:
-        return self("GET", path, query_string=query)
+    def get(self, path: str, **query: Any) -> Any:
+        return self("GET", path, **({"query_string": query} if query else {}))
 
-    def post(self, path: str, json: Any = None, **content: Any) -> TestResponse:
+    def post(self, path: str, json: Any = None, **content: Any) -> Any:
         return self("POST", path, **({"json": json} if json is not None else {}), **content)
 
 
@@ -69,22 +78,21 @@ def config(migrated_database_url: str, redis_url: str) -> Config:
 
 
 @pytest.fixture
-def app(config: Config) -> Iterator[APIFlask]:
+def app(config: Config) -> Iterator[Flask]:
     app = create_app(config)
     yield app
     parts: Parts = app.extensions[EXTENSION]
     parts.transactions.engine.dispose()
-    parts.redis.close()
 
 
 @pytest.fixture
-def parts(app: APIFlask) -> Parts:
+def parts(app: Flask) -> Parts:
     found: Parts = app.extensions[EXTENSION]
     return found
 
 
 @pytest.fixture
-def admin(app: APIFlask) -> Caller:
+def admin(app: Flask) -> Caller:
     return Caller(app.test_client(), f"Bearer {ADMIN_TOKEN}")
 
 
@@ -92,7 +100,7 @@ MakeToken = Callable[..., Caller]
 
 
 @pytest.fixture
-def caller(app: APIFlask, parts: Parts) -> MakeToken:
+def caller(app: Flask, parts: Parts) -> MakeToken:
     """A caller with a new token of a role, and of a tenant."""
 
     def make(role: str, tenant_id: int = DEFAULT_TENANT) -> Caller:
@@ -118,6 +126,33 @@ def other_tenant(parts: Parts) -> int:
     return parts.transactions.run(work, tenant_id=DEFAULT_TENANT)
 
 
+class Scheduler:
+    """What a scheduler does, one step at a time, as the owner of every partition."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._transactions = parts.transactions
+        me = NodeIdentity("scheduler-1", SCHEDULER, "host", 1, "/nowhere", 1, 3)
+        self.run(lambda tx: cluster.register(tx, me, LEASE))
+        self._owned = self.run(lambda tx: partitions.acquire(tx, range(PARTITIONS), me.owner, LEASE))
+
+    def run(self, work: Callable[[Transaction], Result]) -> Result:
+        return self._transactions.run(work, tenant_id=DEFAULT_TENANT)
+
+    def claim(self, lane: Lane) -> list[ClaimedTask]:
+        """Everything in line."""
+
+        def work(tx: Transaction) -> list[ClaimedTask]:
+            batches = [claim(tx, owned, lane, 1000, LEASE) for owned in self._owned]
+            return [task for batch in batches for task in batch.tasks]
+
+        return self.run(work)
+
+
+@pytest.fixture
+def scheduler(parts: Parts) -> Scheduler:
+    return Scheduler(parts)
+
+
 @pytest.fixture
 def process(admin: Caller) -> str:
     """The name of a process with one version."""
@@ -130,7 +165,7 @@ def publish(caller: Caller, process: str, source: bytes = b"print(1)\n") -> dict
     answer = caller(
         "POST",
         f"/api/v1/processes/{process}/versions",
-        data={"package": (__import__("io").BytesIO(source), "main.py")},
+        data={"package": (io.BytesIO(source), "main.py")},
     )
     assert answer.status_code == 201, answer.text
     return dict(answer.json)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 
-from apiflask import APIFlask
+from flask import Flask
 
 from tests.integration.api.conftest import Caller, MakeToken
 
@@ -37,7 +37,7 @@ def test_a_queue_that_holds_tasks_is_not_deleted(admin: Caller) -> None:
     assert admin("DELETE", "/api/queue/delete", json={"guid": "full"}).status_code == 409
 
 
-def test_rights_are_those_of_v1(app: APIFlask, caller: MakeToken, admin: Caller) -> None:
+def test_rights_are_those_of_v1(app: Flask, caller: MakeToken, admin: Caller) -> None:
     admin.post("/api/queue/create", {"name": "q"})
     viewer = caller("viewer")
     assert viewer.get("/api/queue/read/q").status_code == 200

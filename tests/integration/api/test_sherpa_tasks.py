@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from apiflask import APIFlask
+from flask import Flask
 
 from orchestrator.robots import lifecycle as robots
 from orchestrator.runs import lifecycle as runs
@@ -32,7 +32,7 @@ def queue(admin: Caller) -> str:
 
 
 @pytest.fixture
-def robot(app: APIFlask, admin: Caller, parts: Parts) -> Robot:
+def robot(app: Flask, admin: Caller, parts: Parts) -> Robot:
     """A robot in a run of its own, which authenticates as the document says."""
 
     def make(name: str) -> Caller:
@@ -216,9 +216,7 @@ def test_a_task_of_another_program_is_a_task(admin: Caller, queue: str) -> None:
     assert update(admin, "R-1", Description="mine").status_code == 400
 
 
-@pytest.mark.parametrize(
-    "field", [{"status": 7}, {"status": "odd"}, {"priority": "?"}, {"deadline": "soon"}]
-)
+@pytest.mark.parametrize("field", [{"status": 7}, {"status": "odd"}, {"priority": "?"}, {"deadline": "soon"}])
 def test_a_malformed_field_is_named(admin: Caller, queue: str, field: dict[str, Any]) -> None:
     answer = update(admin, create(admin, queue), **field)
     assert answer.status_code == 400

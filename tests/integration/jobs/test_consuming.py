@@ -7,10 +7,8 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from sqlalchemy import update
 
 from orchestrator.jobs import consume as consuming
-from orchestrator.jobs.model import Job
 from orchestrator.jobs.states import Status
 from orchestrator.robots import lifecycle as robots
 from orchestrator.transaction import Transaction
@@ -118,28 +116,22 @@ def test_sixteen_robots_race_for_two_hundred_jobs_and_each_is_consumed_once(scen
     fleet = [scene.robot(f"r{number}") for number in range(16)]
     left = threading.Semaphore(len(guids))
 
-    def take_and_end(tx: Transaction, robot: Any) -> str | None:
-        job = scene.consume_in(tx, robot).job
-        if job is not None:
-            tx.execute(update(Job).where(Job.id == job.id).values(status=Status.SUCCESS.value))
-        return job.guid if job is not None else None
-
     def take(robot: Any) -> list[str]:
         """Not until nothing is found: a job that another is taking at the moment is passed over."""
         taken = []
         while left.acquire(blocking=False):
-            guid = None
-            while guid is None:
-                guid = scene.run(lambda tx: take_and_end(tx, robot))
-            taken.append(guid)
+            job = None
+            while job is None:
+                job = scene.run(lambda tx: scene.consume_in(tx, robot)).job
+            scene.set_job(job.guid, status=Status.SUCCESS.value)
+            taken.append(job.guid)
         return taken
 
     outcomes = race(*[lambda robot=robot: take(robot) for robot in fleet])
     assert not [outcome for outcome in outcomes if isinstance(outcome, Exception)]
     consumed = Counter(guid for outcome in outcomes for guid in outcome)
     assert consumed == Counter(guids)
-    starts = [len(scene.runs(guid)) for guid in guids[::10]]
-    assert set(starts) == {1}
+    assert {len(scene.runs(guid)) for guid in guids[::10]} == {1}
 
 
 @on("mariadb", "postgres")

@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.errors import NotAllowedNow, NotFound
 from orchestrator.jobs import lifecycle, report
-from orchestrator.jobs.moves import OrderGiven, RunBound
+from orchestrator.jobs.moves import OrderGiven, RunEnded
 from orchestrator.jobs.report import ERROR_LIMIT, Report
 from orchestrator.jobs.states import TERMINAL, Status
 from orchestrator.robots.lifecycle import NewRobot
@@ -207,11 +207,11 @@ def test_cancelling_a_job_that_a_robot_took_ends_the_run_and_frees_the_robot(sce
     robot = scene.robot("r1")
     guid, other = scene.pending(2)
     assert scene.consume(robot).job.guid == guid
-    bound: list[RunBound] = []
-    scene.transactions.subscribe(RunBound, bound.extend)
+    ended: list[RunEnded] = []
+    scene.transactions.subscribe(RunEnded, ended.extend)
     scene.stop(guid)
     assert [run.ended_at is None for run in scene.runs(guid)] == [False]
-    assert bound == [RunBound(robot.id, "")]
+    assert ended == [RunEnded(robot.id, guid)]
     with pytest.raises(NotAllowedNow):
         scene.report(robot, guid, Status.IN_PROGRESS)
     assert scene.consume(robot).job.guid == other

@@ -6,6 +6,9 @@ from typing import Any
 import pytest
 
 from orchestrator.errors import Conflict, NotFound
+from orchestrator.jobs import consume, moves, report
+from orchestrator.jobs.report import Report
+from orchestrator.jobs.states import Status
 from orchestrator.robots import lifecycle as robots
 from orchestrator.robots.lifecycle import RobotChanged
 from orchestrator.robots.model import RobotStatus
@@ -16,6 +19,7 @@ from orchestrator.sessions.model import Outcome
 from orchestrator.tasks import lifecycle as tasks
 from orchestrator.tasks.model import Task, TaskStatus
 
+RUN_LEASE = timedelta(seconds=45)
 PLACE = Place("desk", "child-process", 4711)
 
 
@@ -207,3 +211,23 @@ def test_what_a_node_no_longer_holds_has_ended(office: Any) -> None:
     office.later(20)
     office.keep(me)
     assert (office.sessions()[0].state, office.sessions()[0].outcome) == ("closed", "lapsed")
+
+
+def test_a_run_that_nobody_would_miss_is_missed_when_its_session_ends(office: Any) -> None:
+    office.node()
+    robot = office.robot()
+    guid = office.job(robot="Ана")
+    office.ask()
+    session = office.sessions()[0]
+    office.begin(session)
+
+    def begun(tx: Any) -> None:
+        handed = consume.consume(tx, robot, 2, RUN_LEASE)
+        report.report(tx, robot, Report(handed.job.guid, Status.IN_PROGRESS))
+
+    office.run(begun)
+    assert office.run(moves.find, guid).lease_until is None  # no working heartbeat has come
+    before = office.run(lambda tx: tx.now)
+    office.run(sessions.closed, session.public_id, "worker-1", Outcome.FAILED, "killed")
+    within = office.run(moves.find, guid).lease_until - before
+    assert timedelta(seconds=40) < within < timedelta(seconds=50)

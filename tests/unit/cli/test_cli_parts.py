@@ -217,3 +217,13 @@ def test_help_imports_nothing_that_takes_long() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert ended.stdout == "[]\n"
+
+
+def test_the_example_needs_the_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from orchestrator.cli import example
+
+    assert example.find_checkout() == Path(__file__).parents[3]
+    monkeypatch.setattr(example, "CHECKOUT", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Refusal, match="run this from a checkout"):
+        example.find_checkout()

@@ -13,7 +13,7 @@ from workers.performance import Performances
 from workers.server import Away, Order, Refused
 from workers.settings import Settings
 
-GUID = str(uuid.uuid4())
+GUID = "1b9d6bcd-bbfd-4b2d-9b5d-ab8dfbbd4bed"
 
 
 class FakeServer:
@@ -86,7 +86,7 @@ def test_a_task_is_done_and_reported(performances: Performances, server: FakeSer
 @pytest.mark.parametrize(
     ("guid", "fence"),
     [
-        (str(uuid.uuid4()), 7),
+        ("9f8b4c1e-3f63-4a52-8a4e-0c1d2e3f4a5b", 7),
         (GUID, 8),
         (GUID, "7"),
         (GUID, 7.0),

@@ -1,0 +1,177 @@
+"""The master and its duties: one at a time, fenced by its term, judging silence by what robots said."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from orchestrator.cluster.model import Lease
+from orchestrator.jobs.states import Status
+from orchestrator.robots import lifecycle as robots
+from orchestrator.robots.presence import Familiar, Presence
+from scheduler.maintenance import beats, lines, lost_runs, orders, time_limits
+from scheduler.master import Master
+from scheduler.membership import Membership
+from scheduler.term import Term, TermOver
+from tests.integration.conftest import on
+from tests.integration.scene import Scene
+from tests.integration.scheduler.conftest import MakeMember
+
+pytestmark = on("sqlite")
+
+
+def master(member: Membership) -> Master:
+    return Master(member._parts, member, threading.Event())
+
+
+def lapse(scene: Scene) -> None:
+    past = scene.past()
+    scene.run(lambda tx: tx.execute(update(Lease).values(lease_until=past)))
+
+
+@pytest.fixture
+def term(member: MakeMember) -> Term:
+    held = master(member(1, size=1, join=False))._hold()
+    assert held is not None
+    return held
+
+
+def beat(presence: Presence, robot: Any, guid: str = "") -> int:
+    """A steady beat of a robot that SQL has admitted."""
+    familiar = Familiar(robot.id, "auth", ("any:1",))
+    status = 3 if guid else 2
+    presence.admit(familiar, "", status, guid, bool(guid), 0, False)
+    return presence.beat(presence.pack_beat(familiar, "", str(status), guid))
+
+
+def test_one_is_master_and_another_only_when_its_term_has_ended(scene: Scene, member: MakeMember) -> None:
+    first, second = master(member(1)), master(member(2))
+    term = first._hold()
+    assert term is not None
+    assert second._hold() is None
+    lapse(scene)
+    following = second._hold()
+    assert following is not None
+    assert following.epoch == term.epoch + 1
+    with pytest.raises(TermOver):
+        term.run(lambda tx: pytest.fail("a master of yesterday acted"))
+    assert following.run(lambda tx: "acted") == "acted"
+
+
+def test_who_may_not_be_master_never_is(scene: Scene, member: MakeMember) -> None:
+    never = master(member(1, SCHEDULER_MASTER="0"))
+    never.tick()
+    assert never._term is None
+    draining = member(2)
+    draining.is_draining = True
+    other = master(draining)
+    other.tick()
+    assert other._term is None
+
+
+def test_a_master_that_ends_gives_its_term_up_at_once(scene: Scene, member: MakeMember) -> None:
+    first, second = master(member(1)), master(member(2))
+    assert first._hold() is not None
+    first._leave()
+    assert second._hold() is not None
+
+
+def test_beats_are_carried_and_renew_the_lease_of_the_run(scene: Scene, term: Term) -> None:
+    robot = scene.robot("r1")
+    guid = scene.in_progress(robot)
+    scene.set_job(guid, lease_until=scene.past(20))
+    assert beat(term.parts.presence, robot, guid) == 0
+    beats.run(term)
+    seen = scene.robot_now("r1")
+    assert seen.status == 3
+    assert (scene.past(0) - seen.last_seen).total_seconds() < 5
+    assert scene.job(guid).lease_until > scene.past(-30)
+    assert lost_runs.run(term) == {}
+
+
+def test_robots_that_fell_silent_are_disconnected(scene: Scene, term: Term) -> None:
+    robot = scene.robot("r1")
+    beat(term.parts.presence, robot)
+    beats.run(term)
+    assert beats.run(term) == {}
+    from orchestrator.robots.model import Robot
+
+    past = scene.past(60)
+    scene.run(lambda tx: tx.execute(update(Robot).values(last_seen=past)))
+    assert beats.run(term) == {"disconnected": 1}
+    assert scene.robot_now("r1").status == 0
+    assert beats.run(term) == {}
+
+
+def test_a_silent_run_is_lost_but_not_one_that_redis_hears_of(scene: Scene, term: Term) -> None:
+    silent, heard, taker = scene.robot("silent"), scene.robot("heard"), scene.robot("taker")
+    lost, alive = scene.in_progress(silent), scene.in_progress(heard)
+    (never_begun,) = scene.pending(robot="taker")
+    scene.consume(taker)
+    for guid in (lost, alive, never_begun):
+        scene.set_job(guid, lease_until=scene.past())
+    beat(term.parts.presence, heard, alive)
+    assert lost_runs.run(term) == {"lost": 1, "released": 1}
+    assert scene.job(lost).status == Status.FAILED
+    assert scene.job(lost).reason == "robot_lost"
+    assert scene.job(alive).status == Status.IN_PROGRESS
+    assert scene.job(alive).lease_until > scene.past(0)
+    assert (scene.job(never_begun).status, scene.job(never_begun).robot_id) == (Status.PENDING, 0)
+    assert lost_runs.run(term) == {}
+
+
+def test_overdue_runs_are_told_to_abort_and_then_given_up(scene: Scene, term: Term) -> None:
+    guid = scene.in_progress(scene.robot("r1"), max_run_seconds=60)
+    assert time_limits.run(term) == {}
+    for status in (Status.ABORTING, Status.FAILED):
+        scene.set_job(guid, run_until=scene.past())
+        assert time_limits.run(term) == {"timed_out": 1}
+        assert scene.job(guid).status == status
+
+
+def test_marks_of_lines_are_held_against_sql(scene: Scene, term: Term) -> None:
+    robot = scene.robot("r1")
+    scene.pending(2)
+    scene.pending(robot="r1")
+    presence = term.parts.presence
+    presence.mark_lines(["group:9"])
+    assert lines.run(term) == {"marked": 2, "cleared": 1}
+    assert set(presence.marked_lines()) == {"any:1", f"robot:{robot.id}"}
+    assert lines.run(term) == {}
+
+
+def test_orders_that_were_never_told_are_repeated(scene: Scene, term: Term) -> None:
+    stopping, aborting = scene.robot("s"), scene.robot("a")
+    soft, hard = scene.in_progress(stopping), scene.in_progress(aborting)
+    scene.stop(soft)
+    scene.abort(hard)
+    presence = term.parts.presence
+    beat(presence, stopping, soft)
+    beat(presence, aborting, hard)
+    orders.run(term)
+    told = [
+        presence.beat(presence.pack_beat(Familiar(robot.id, "auth", ()), "", "3", guid))
+        for robot, guid in ((stopping, soft), (aborting, hard))
+    ]
+    assert told == [40, 20]
+
+
+def test_an_idle_robot_whose_run_sql_knows_is_asked(scene: Scene, term: Term) -> None:
+    """Presence was lost or wrong: the next Ready must reach SQL, where the run is lost."""
+    robot = scene.robot("r1")
+    scene.in_progress(robot)
+    presence = term.parts.presence
+    assert beat(presence, robot) == 0
+    beats.run(term)
+    familiar = Familiar(robot.id, "auth", ("any:1",))
+    assert presence.beat(presence.pack_beat(familiar, "", "2", "")) == -1
+
+
+def test_a_deleted_robot_is_no_trouble(scene: Scene, term: Term) -> None:
+    robot = scene.robot("r1")
+    beat(term.parts.presence, robot)
+    scene.run(lambda tx: robots.delete(tx, "r1", lambda _: False))
+    assert beats.run(term) == {}
