@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import statistics
 import threading
 import time
 from collections.abc import Iterator
@@ -57,7 +58,7 @@ def _measure(name: str, cluster: Cluster, celery: CeleryWorker, options: Options
             waiting.sample(), celery.milliseconds_to_run()
         found = in_turn({"ours": ours, "celery": partial(theirs, slow)}, options.rounds)
     base = "Celery, sent to running, p50"
-    more = {"samples_a_round": options.samples}
+    more = {"samples_a_round": options.samples, "base_p99": round(statistics.median(slow), 3)}
     for start, rounds in (("POST sent", from_sending), ("POST answered", from_answer)):
         for percent in (50, 99):
             values = [percentile(samples, percent) for samples in rounds]

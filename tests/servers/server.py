@@ -113,6 +113,15 @@ class Server(ABC):
     def pause(self) -> None:
         """SIGSTOP: connections stay open and nobody answers, as on a machine that hangs."""
         self._signal_all(signal.SIGSTOP)
+        # The signal reaches one thread after the other: until the last has stopped, a query is answered.
+        until = time.monotonic() + 5
+        while self._is_running() and time.monotonic() < until:
+            time.sleep(0.01)
+
+    def _is_running(self) -> bool:
+        """Whether any thread of the server's process has not stopped yet."""
+        states = Path(f"/proc/{self.pid}/task").glob("*/stat")
+        return any(state.read_text().rpartition(")")[2].split()[0] not in "Tt" for state in states)
 
     def resume(self) -> None:
         """SIGCONT after `pause()`."""

@@ -147,7 +147,8 @@ def test_the_cluster_is_seen_and_drained(
     assert drained.status_code == 202
     assert drained.json["nodes"][0]["state"] == "draining"
     assert admin.post("/api/v1/cluster/scheduler-9/drain").status_code == 404
-    assert caller("operator").post("/api/v1/cluster/scheduler-1/drain").status_code == 403
+    assert caller("operator").post("/api/v1/cluster/scheduler-1/drain").status_code == 202
+    assert caller("viewer").post("/api/v1/cluster/scheduler-1/drain").status_code == 403
     (node,) = admin.get("/api/v1/nodes").json["items"]
     assert (node["name"], node["host"], node["state"]) == ("node-1", "desk", "up")
 

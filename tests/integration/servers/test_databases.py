@@ -1,14 +1,30 @@
 """What tests of storage rely on: each begins with an empty or freshly migrated database."""
 
+from collections.abc import Iterator
+
 import pytest
 import redis
 from sqlalchemy import Engine, NullPool, create_engine, inspect, text
 
-from tests.servers.databases import Databases, Migrate
+from tests.servers.databases import Databases, Migrate, ServerDatabases, SqliteDatabases
 
 
 def engine_of(url: str) -> Engine:
     return create_engine(url, poolclass=NullPool)
+
+
+@pytest.fixture(scope="module")
+def databases(
+    dialect: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Databases]:
+    """This module's own: the worker process's may have been migrated by other tests already."""
+    given: Databases
+    if dialect == "sqlite":
+        given = SqliteDatabases(tmp_path_factory.mktemp("sqlite"))
+    else:
+        given = ServerDatabases(request.getfixturevalue(f"{dialect}_url"))
+    yield given
+    given.close()
 
 
 @pytest.fixture(scope="session")
