@@ -7,13 +7,13 @@ from tests.acceptance.resources.actors import Person, Run, new_queue
 
 
 @pytest.fixture(scope="session")
-def person(shared_cluster: Cluster) -> Person:
-    return Person(shared_cluster)
+def person(session_cluster: Cluster) -> Person:
+    return Person(session_cluster)
 
 
 @pytest.fixture(scope="session")
-def _lives(shared_cluster: Cluster, process: str) -> dict[str, Run]:
-    return {name: Run(shared_cluster, process, shared_cluster.new_robot()) for name in ("one", "other")}
+def _lives(session_cluster: Cluster, process: str) -> dict[str, Run]:
+    return {name: Run(session_cluster, process, session_cluster.new_robot()) for name in ("one", "other")}
 
 
 @pytest.fixture

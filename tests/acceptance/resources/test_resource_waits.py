@@ -16,11 +16,11 @@ from tests.servers.ports import free_port
 
 
 @pytest.fixture(scope="module")
-def second_api(shared_cluster: Cluster) -> Iterator[str]:
+def second_api(session_cluster: Cluster) -> Iterator[str]:
     """The URL of another API on the same cluster: a process of its own."""
     port = free_port()
-    environment = shared_cluster.environment(BOTSWAIN_PORT=str(port), BOTSWAIN_API_PROCESSES="1")
-    part = Part("second-api", [BOTSWAIN, "api"], environment, shared_cluster.folder).start()
+    environment = session_cluster.environment(BOTSWAIN_PORT=str(port), BOTSWAIN_API_PROCESSES="1")
+    part = Part("second-api", [BOTSWAIN, "api"], environment, session_cluster.folder).start()
 
     def serves() -> bool:
         with socket.create_connection(("127.0.0.1", port), 1):
@@ -32,8 +32,8 @@ def second_api(shared_cluster: Cluster) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def crowd(shared_cluster: Cluster, process: str) -> list[Run]:
-    return [Run(shared_cluster, process, shared_cluster.new_robot()) for _ in range(4)]
+def crowd(session_cluster: Cluster, process: str) -> list[Run]:
+    return [Run(session_cluster, process, session_cluster.new_robot()) for _ in range(4)]
 
 
 def test_a_take_waits_for_a_resource_and_has_it_at_once(person: Person, one: Run, queue: str) -> None:
