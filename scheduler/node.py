@@ -79,6 +79,8 @@ class SchedulerStep(bootsteps.StartStopStep):
         self.node: SchedulerNode | None = None
 
     def start(self, worker: Any) -> None:
+        # Celery's thread, which has just received a hint, would keep the claim loop waiting for 5 ms.
+        sys.setswitchinterval(0.0002)
         try:
             config = Config.load()
             parts = assemble(config, open_engine(config))

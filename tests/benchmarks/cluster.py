@@ -18,6 +18,7 @@ from redis import Redis as RedisClient
 from sqlalchemy import create_engine, make_url
 
 from orchestrator import database, schema
+from orchestrator.cli.api import BACKLOG, CONNECTIONS
 from orchestrator.tasks.hints import OWNERS
 from orchestrator.tasks.model import PARTITIONS
 from tests.benchmarks import wire
@@ -75,12 +76,24 @@ class Child:
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-20:])
 
 
-def serve(name: str, factory: str, environment: Mapping[str, str], folder: Path) -> tuple[Child, int]:
-    """A WSGI application by granian, with the settings of `botswain api`; returns when it listens."""
+def serve_api(environment: Mapping[str, str], folder: Path) -> tuple[Child, int]:
+    """The API as in production; returns when it listens."""
+    port = free_port()
+    where = {"BOTSWAIN_HOST": wire.HOST, "BOTSWAIN_PORT": str(port)}
+    processes = {"BOTSWAIN_API_PROCESSES": str(API_PROCESSES), "BOTSWAIN_API_THREADS": str(API_THREADS)}
+    child = Child("api", [str(BIN / "botswain"), "api"], {**environment, **where, **processes}, folder)
+    wait_until(child, lambda: _listens(port))
+    return child, port
+
+
+def serve_bare(factory: str, folder: Path) -> tuple[Child, int]:
+    """Another WSGI application by granian, with the settings of `botswain api`; returns when it listens."""
     port = free_port()
     command = [str(BIN / "granian"), "--interface", "wsgi", "--factory", factory, "--port", str(port)]
     command += ["--host", wire.HOST, "--workers", str(API_PROCESSES), "--blocking-threads", str(API_THREADS)]
-    child = Child(name, command, environment, folder)
+    command += ["--blocking-threads-idle-timeout", "600", "--no-ws"]
+    command += ["--backpressure", str(CONNECTIONS), "--backlog", str(BACKLOG)]
+    child = Child("bare", command, {}, folder)
     wait_until(child, lambda: _listens(port))
     return child, port
 
@@ -119,7 +132,7 @@ class Cluster:
     def __enter__(self) -> Self:
         try:
             migrate(self.environment["DATABASE_URL"])
-            api, self.port = serve("api", "orchestrator.app:create_app", self.environment, self._folder)
+            api, self.port = serve_api(self.environment, self._folder)
             self._children.append(api)
             if self._with_scheduler:
                 self._start_scheduler()
@@ -134,10 +147,7 @@ class Cluster:
             child.end()
 
     def _start_scheduler(self) -> None:
-        command = [str(BIN / "celery"), "-A", "scheduler.node", "worker", "--pool", "solo"]
-        command += ["--hostname", "scheduler-1@%h", "-Q", "node.scheduler-1"]
-        command += ["--without-gossip", "--without-mingle"]
-        child = Child("scheduler", command, self.environment, self._folder)
+        child = Child("scheduler", [str(BIN / "botswain"), "scheduler"], self.environment, self._folder)
         self._children.append(child)
         with RedisClient.from_url(self.environment["REDIS_URL"]) as redis:
             wait_until(child, lambda: redis.hlen(OWNERS) == PARTITIONS)

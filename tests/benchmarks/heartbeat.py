@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from tests.benchmarks import load, wire
-from tests.benchmarks.cluster import Cluster, ended, pause_between_measures, serve
+from tests.benchmarks.cluster import Cluster, ended, pause_between_measures, serve_bare
 from tests.benchmarks.figures import Figure, Target, in_turn
 from tests.benchmarks.options import Options
 from tests.benchmarks.robots import Robot
@@ -27,7 +27,7 @@ def run(servers: Servers, options: Options) -> Iterator[Figure]:
         servers.database("sqlite") as database,
         Cluster(database, f"{redis}/0", servers.folder, scheduler=False) as cluster,
     ):
-        noop, noop_port = serve("noop", "tests.benchmarks.flask_noop:create_app", {}, servers.folder)
+        noop, noop_port = serve_bare("tests.benchmarks.flask_noop:create_app", servers.folder)
         with ended(noop):
             beats = _familiar_beats(cluster)
             posts = [beat.replace(b"/api/robot/heartbeat", b"/noop", 1) for beat in beats]
