@@ -43,7 +43,7 @@ class CeleryWorker:
         self._folder = folder
         self._sender = Celery("benchmark", broker=redis_url, set_as_current=False)
         self._sender.conf.update(task_ignore_result=True, task_default_queue=QUEUE)
-        self._redis = Redis.from_url(redis_url)
+        self._redis = Redis.from_url(redis_url, socket_timeout=None)  # it waits for marks
 
     def __enter__(self) -> Self:
         command = [str(BIN / "celery"), "-A", "tests.benchmarks.celery_noop", "worker", "--pool", "prefork"]
