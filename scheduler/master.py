@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from functools import partial
 
 import structlog
 
 from orchestrator import errors
 from orchestrator.cluster import lifecycle as cluster
 from orchestrator.wiring import Parts
+from scheduler.duty_book import DutyBook
 from scheduler.maintenance import DUTIES, Duty
 from scheduler.membership import Membership
 from scheduler.term import MASTER, Term, TermOver
@@ -25,8 +27,7 @@ class Master(threading.Thread):
         self._membership = membership
         self._stop_asked = stop
         self._term: Term | None = None
-        self._trusted_until = float("-inf")
-        self._due = dict.fromkeys(DUTIES, 0.0)
+        self._book = DutyBook()
         self._listening_until = self._time_for_two_beats()
 
     def _time_for_two_beats(self) -> float:
@@ -50,53 +51,72 @@ class Master(threading.Thread):
 
     def tick(self) -> None:
         """Hold the term if it can be had, and do what is due."""
-        if self._parts.config.scheduler_master == "0" or self._membership.is_draining:
+        if self._is_ending():
+            self._leave()
             return
-        term = self._hold()
-        if term is None:
-            return
-        for duty in DUTIES:
-            if self._stop_asked.is_set() or time.monotonic() >= self._trusted_until:
-                return
-            if duty.judges_silence and time.monotonic() < self._listening_until:
-                continue
-            if time.monotonic() >= self._due[duty]:
-                self._do(duty, term)
+        try:
+            for duty in DUTIES:
+                if (term := self._hold()) is None:
+                    return
+                self._do_if_due(duty, term)
+                self._book.write(term)
+        except TermOver:
+            self._leave()
+
+    def _is_ending(self) -> bool:
+        """Whether this scheduler may not be master, or no longer."""
+        return (
+            self._parts.config.scheduler_master == "0"
+            or self._membership.is_draining
+            or self._stop_asked.is_set()
+        )
 
     def _hold(self) -> Term | None:
-        began = time.monotonic()
-        lease = self._membership.lease
-        if self._term is not None and began < self._trusted_until - lease.total_seconds() / 3:
+        if self._term is not None and not self._term.wants_renewal:
             return self._term
-        owner = self._membership.me.owner
+        began = time.monotonic()
+        owner, lease = self._membership.me.owner, self._membership.lease
         epoch = self._membership.run(lambda tx: cluster.acquire_lease(tx, MASTER, owner, lease))
         if epoch is None:
             self._step_down()
             return None
         if self._term is None or self._term.epoch != epoch:
             log.info("master", node=self._membership.me.name, term=epoch)
-            self._term = Term(self._membership, self._parts, epoch)
-        self._trusted_until = began + lease.total_seconds() * 2 / 3
+            self._term = Term(self._membership, self._parts, epoch, self._is_ending)
+        self._term.renewed = began
         return self._term
 
+    def _do_if_due(self, duty: Duty, term: Term) -> None:
+        if duty.judges_silence and time.monotonic() < self._listening_until:
+            return
+        if self._book.is_due(duty):
+            self._do(duty, term)
+
     def _do(self, duty: Duty, term: Term) -> None:
-        self._due[duty] = time.monotonic() + duty.every
+        """One that fails does not keep the others from being done: it is tried again, later each time."""
+        self._book.begin(duty)
+        term.report = partial(self._book.progress, duty, term)
         try:
             done = duty.run(term)
-        except TermOver:
-            self._step_down()
+        except (TermOver, errors.Unavailable):
+            raise
+        except Exception as error:
+            failures = self._book.fail(duty, error)
+            # The traceback once: what fails now fails again in a minute.
+            log.error("duty_failed", duty=duty.name, failures=failures, exc_info=failures == 1)
         else:
+            self._book.end(duty, done)
             if done:
                 log.info("duty", duty=duty.name, **done)
 
     def _step_down(self) -> None:
         """On any doubt: what the database thinks cannot be known from here."""
         self._term = None
-        self._trusted_until = float("-inf")
 
     def _leave(self) -> None:
         if self._term is None:
             return
         owner = self._membership.me.owner
+        self._step_down()
         with contextlib.suppress(errors.Unavailable):
             self._membership.run(lambda tx: cluster.give_up_lease(tx, MASTER, owner))

@@ -24,6 +24,8 @@ Counts = dict[str, int]
 class Duty:
     """`run` is called each `every` seconds in the master's term, and returns counts of what it changed.
 
+    People see `name`, the counts, how long it took, and `term.progress(done, total)` where a run is long.
+    What it raises is shown as its error, and it is tried again, later each time; the others go on.
     `judges_silence`: not while robots may have been unable to speak, after a start or an outage.
     """
 

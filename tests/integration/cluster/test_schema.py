@@ -20,6 +20,7 @@ WITHOUT_TENANT = {
     "tenants": "the tenants themselves",
     "nodes": "every tenant's work runs on them",
     "leases": "rights of the cluster",
+    "duties": "how the master's maintenance fares, for all tenants",
     "partitions": "slices of the tasks of all tenants",
 }
 

@@ -6,16 +6,18 @@ import threading
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
+from orchestrator.cluster import duties as cluster_duties
 from orchestrator.cluster.model import Lease
 from orchestrator.jobs.states import Status
 from orchestrator.robots import lifecycle as robots
 from orchestrator.robots.presence import Familiar, Presence
-from scheduler.maintenance import beats, lines, lost_runs, orders, time_limits
+from scheduler.duty_book import DutyBook
+from scheduler.maintenance import Duty, beats, lines, lost_runs, orders, time_limits
 from scheduler.master import Master
 from scheduler.membership import Membership
-from scheduler.term import Term, TermOver
+from scheduler.term import MASTER, Term, TermOver
 from tests.integration.conftest import on
 from tests.integration.scene import Scene
 from tests.integration.scheduler.conftest import MakeMember
@@ -175,3 +177,91 @@ def test_a_deleted_robot_is_no_trouble(scene: Scene, term: Term) -> None:
     beat(term.parts.presence, robot)
     scene.run(lambda tx: robots.delete(tx, "r1", lambda _: False))
     assert beats.run(term) == {}
+
+
+# The round of duties ------------------------------------------------------------------------------------
+
+
+def only(monkeypatch: pytest.MonkeyPatch, *duties: Duty) -> None:
+    monkeypatch.setattr("scheduler.master.DUTIES", duties)
+
+
+def recorded(scene: Scene) -> dict[str, Any]:
+    return {row.name: row for row in scene.run(cluster_duties.recorded)}
+
+
+def test_a_duty_that_fails_keeps_none_from_being_done_and_says_so(
+    scene: Scene, member: MakeMember, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ways: list[Any] = [RuntimeError("the disk is full"), {"moved": 3}]
+
+    def turn(_: Term) -> dict[str, int]:
+        if isinstance(way := ways.pop(0), Exception):
+            raise way
+        return dict(way)
+
+    later: list[int] = []
+    only(monkeypatch, Duty("first", 0.0, turn), Duty("second", 0.0, lambda term: later.append(1) or {}))
+    chosen = master(member(1))
+    chosen.tick()
+    failed = recorded(scene)["first"]
+    assert (failed.failures, failed.error) == (1, "RuntimeError: the disk is full")
+    assert (failed.node, failed.term) == ("scheduler-1", chosen._term.epoch if chosen._term else None)
+    assert later == [1]
+    chosen.tick()
+    mended = recorded(scene)["first"]
+    assert (mended.failures, mended.error, mended.counts) == (0, None, {"moved": 3})
+    assert mended.started_at > failed.started_at
+    assert mended.ended_at >= mended.started_at
+
+
+def test_a_long_duty_tells_how_far_it_is_and_keeps_its_term(
+    scene: Scene, member: MakeMember, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("scheduler.term.time.monotonic", lambda: clock[0])
+    seen: list[Any] = []
+
+    def move(term: Term) -> dict[str, int]:
+        for done in (10, 20):
+            clock[0] += 6
+            lease_ends(scene, 3)  # it would end before the next batch
+            term.run(lambda tx: None)
+            term.progress(done, 20)
+            seen.append((lease_end(scene), recorded(scene)["move"]))
+        return {"moved": 20}
+
+    only(monkeypatch, Duty("move", 60.0, move))
+    chosen = master(member(1))
+    chosen._book = DutyBook(lambda: clock[0])
+    chosen.tick()
+    assert [(row.done, row.total, row.ended_at) for _, row in seen] == [(10, 20, None), (20, 20, None)]
+    assert all(until > scene.past(-10) for until, _ in seen), "each transaction renews when a third has gone"
+
+
+def lease_end(scene: Scene) -> Any:
+    return scene.run(lambda tx: tx.execute(select(Lease.lease_until).where(Lease.name == MASTER)).scalar())
+
+
+def lease_ends(scene: Scene, seconds: float) -> None:
+    soon = scene.past(-seconds)
+    mine = update(Lease).where(Lease.name == MASTER)
+    scene.run(lambda tx: tx.execute(mine.values(lease_until=soon)))
+
+
+def test_a_long_duty_is_ended_between_two_transactions_and_its_term_is_free(
+    scene: Scene, member: MakeMember, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[int] = []
+    stop = threading.Event()
+
+    def endless(term: Term) -> dict[str, int]:
+        while True:
+            term.run(lambda tx: done.append(1))
+            stop.set()
+
+    only(monkeypatch, Duty("endless", 1.0, endless))
+    first = member(1)
+    Master(first._parts, first, stop).tick()
+    assert done == [1]
+    assert master(member(2))._hold() is not None
