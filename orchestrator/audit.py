@@ -9,13 +9,14 @@ from sqlalchemy import JSON, Index, String, insert
 from sqlalchemy.orm import Mapped, mapped_column
 
 from orchestrator.database import Base, BigId, UtcDateTime
+from orchestrator.past import past_of
 from orchestrator.tenancy import OwnedByTenant
 from orchestrator.transaction import Transaction
 
 
 class AuditRecord(OwnedByTenant, Base):
     __tablename__ = "audit"
-    __table_args__ = (Index("ix_audit_tenant_id_id", "tenant_id", "id"),)
+    __table_args__ = (Index("ix_audit_tenant_id_id", "tenant_id", "id"), {"sqlite_autoincrement": True})
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     at: Mapped[datetime] = mapped_column(UtcDateTime)
@@ -25,6 +26,11 @@ class AuditRecord(OwnedByTenant, Base):
     detail: Mapped[dict[str, Any]] = mapped_column(JSON)
 
 
+PAST_AUDIT = past_of(
+    AuditRecord,
+    Index("ix_past_audit_tenant_id_id", "tenant_id", "id"),
+    Index("ix_past_audit_at", "at", "id"),
+)
 _APPEND = insert(AuditRecord)
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import JSON, BigInteger, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from orchestrator.database import Base, BigId, Guid, UtcDateTime
+from orchestrator.past import past_of
 from orchestrator.tenancy import OwnedByTenant
 
 
@@ -23,6 +24,7 @@ class Job(OwnedByTenant, Base):
         Index("ix_jobs_status_lease_until", "status", "lease_until"),
         Index("ix_jobs_tenant_id_process_id", "tenant_id", "process_id", "id"),
         Index("ix_jobs_tenant_id_status", "tenant_id", "status", "id"),
+        {"sqlite_autoincrement": True},  # the number of a row that has moved is never given again
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
@@ -65,7 +67,7 @@ class JobHistory(OwnedByTenant, Base):
     """What happened to a job, in order: one row for each transition, written with it."""
 
     __tablename__ = "job_history"
-    __table_args__ = (Index("ix_job_history_job_id", "job_id", "id"),)
+    __table_args__ = (Index("ix_job_history_job_id", "job_id", "id"), {"sqlite_autoincrement": True})
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     job_id: Mapped[int] = mapped_column(BigInteger)
@@ -79,3 +81,13 @@ class JobHistory(OwnedByTenant, Base):
     reason: Mapped[str | None] = mapped_column(String(200))
     partition: Mapped[int | None]
     seq: Mapped[int | None] = mapped_column(BigInteger)
+
+
+PAST_JOBS = past_of(
+    Job,
+    Index("ix_past_jobs_tenant_id_status", "tenant_id", "status", "id"),
+    Index("ix_past_jobs_tenant_id_process_id", "tenant_id", "process_id", "id"),
+    Index("ix_past_jobs_robot_id", "robot_id", "id"),
+    Index("ix_past_jobs_finished_at", "finished_at", "id"),
+)
+PAST_JOB_HISTORY = past_of(JobHistory, Index("ix_past_job_history_job_id", "job_id", "id"))

@@ -6,10 +6,11 @@ from datetime import datetime
 from enum import IntEnum, StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Index, String, Text
+from sqlalchemy import JSON, BigInteger, Column, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from orchestrator.database import Base, BigId, Guid, Name, UtcDateTime
+from orchestrator.past import past_of
 from orchestrator.tenancy import OwnedByTenant
 
 
@@ -76,6 +77,7 @@ class Resource(OwnedByTenant, Base):
         Index("ix_resources_postpone_until", "is_postponed", "postpone_until"),
         Index("ix_resources_deadline", "is_overdue", "deadline"),
         Index("ix_resources_tenant_id_queue_id", "tenant_id", "queue_id", "id"),
+        {"sqlite_autoincrement": True},  # the number of a row that has moved is never given again
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
@@ -136,7 +138,10 @@ class ResourceHistory(OwnedByTenant, Base):
     """What happened to a resource, in order, refused writes among it."""
 
     __tablename__ = "resource_history"
-    __table_args__ = (Index("ix_resource_history_resource_id", "resource_id", "id"),)
+    __table_args__ = (
+        Index("ix_resource_history_resource_id", "resource_id", "id"),
+        {"sqlite_autoincrement": True},
+    )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     resource_id: Mapped[int] = mapped_column(BigInteger)
@@ -148,6 +153,19 @@ class ResourceHistory(OwnedByTenant, Base):
     attempt: Mapped[int]
     fence: Mapped[int] = mapped_column(BigInteger)
     detail: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+
+# A deleted resource is kept here too, marked, for as long as its history is kept: to everybody it is gone.
+PAST_RESOURCES = past_of(
+    Resource,
+    Column("deleted_at", UtcDateTime, nullable=True),
+    Index("ix_past_resources_queue_id_reference", "queue_id", "reference"),
+    Index("ix_past_resources_tenant_id_queue_id", "tenant_id", "queue_id", "id"),
+    Index("ix_past_resources_updated_at", "updated_at", "id"),
+)
+PAST_RESOURCE_HISTORY = past_of(
+    ResourceHistory, Index("ix_past_resource_history_resource_id", "resource_id", "id")
+)
 
 
 class Wait(OwnedByTenant, Base):

@@ -8,6 +8,7 @@ from sqlalchemy import BigInteger, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from orchestrator.database import Base, BigId, Guid, UtcDateTime
+from orchestrator.past import past_of
 from orchestrator.tenancy import OwnedByTenant
 
 
@@ -18,6 +19,7 @@ class Run(OwnedByTenant, Base):
     __table_args__ = (
         Index("ix_runs_job_id_robot_id", "job_id", "robot_id"),
         Index("ix_runs_robot_id_ended_at", "robot_id", "ended_at"),
+        {"sqlite_autoincrement": True},
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
@@ -29,3 +31,6 @@ class Run(OwnedByTenant, Base):
     uses_resources: Mapped[bool]  # has taken or locked one: its end must look for them
     consumed_at: Mapped[datetime] = mapped_column(UtcDateTime)
     ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+PAST_RUNS = past_of(Run, Index("ix_past_runs_job_id_robot_id", "job_id", "robot_id"))

@@ -10,6 +10,7 @@ from sqlalchemy import JSON, BigInteger, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from orchestrator.database import Base, BigId, Guid, Name, UtcDateTime
+from orchestrator.past import past_of
 from orchestrator.tenancy import OwnedByTenant
 
 PARTITIONS = 64
@@ -50,6 +51,7 @@ class Task(OwnedByTenant, Base):
         Index("ix_tasks_status_not_before", "status", "not_before"),
         Index("ix_tasks_tenant_id_status", "tenant_id", "status", "id"),
         Index("ix_tasks_subject", "kind", "subject_id"),
+        {"sqlite_autoincrement": True},  # the number of a row that has moved is never given again
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
@@ -79,6 +81,13 @@ class Task(OwnedByTenant, Base):
     claimed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+PAST_TASKS = past_of(
+    Task,
+    Index("ix_past_tasks_tenant_id_status", "tenant_id", "status", "id"),
+    Index("ix_past_tasks_finished_at", "finished_at", "id"),
+)
 
 
 class Partition(Base):
