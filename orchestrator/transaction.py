@@ -2,7 +2,8 @@
 
 Verbs take a `Transaction` and never commit; the edge (a request, a scheduler's step) owns it. What must
 reach Redis or Celery is *announced* as a fact and delivered after the commit: Redis is told of what is
-true, never of what may yet be rolled back, and losing the delivery loses only time.
+true, never of what may yet be rolled back, and losing the delivery loses only time. What must not be lost
+is written by who *accompanies* a fact, in the transaction itself.
 """
 
 from __future__ import annotations
@@ -84,10 +85,16 @@ class Transactions:
         self.engine = engine
         self.clock = DatabaseClock(engine)
         self._subscribers: dict[type[Fact], list[Callable[[list[Any]], None]]] = defaultdict(list)
+        self._companions: dict[type[Fact], list[Callable[[Transaction, list[Any]], None]]] = defaultdict(list)
 
     def subscribe(self, kind: type[Fact], deliver: Callable[[list[Any]], None]) -> None:
         """Call `deliver` with all facts of this kind of a transaction, once, after its commit."""
         self._subscribers[kind].append(deliver)
+
+    def accompany(self, kind: type[Fact], write: Callable[[Transaction, list[Any]], None]) -> None:
+        """Call `write` with all facts of this kind of a transaction, once, last before its commit: for a noun
+        that keeps account of what happens in one below it. What it raises undoes the whole."""
+        self._companions[kind].append(write)
 
     def run(
         self,
@@ -140,21 +147,32 @@ class Transactions:
                 progress.began = True
                 tx = Transaction(connection, tenant_id, actor, self.clock.now(connection))
                 result = work(tx)
+                self._write_with(tx)
                 progress.committing = True
                 begun.commit()
         return result, tx
 
+    def _write_with(self, tx: Transaction) -> None:
+        if self._companions and tx.facts:
+            for kind, told in _by_kind(tx.facts).items():
+                for write in self._companions.get(kind, ()):
+                    write(tx, told)
+
     def _deliver(self, facts: list[Fact]) -> None:
-        by_kind: dict[type[Fact], list[Fact]] = defaultdict(list)
-        for fact in facts:
-            by_kind[type(fact)].append(fact)
-        for kind, told in by_kind.items():
+        for kind, told in _by_kind(facts).items():
             for deliver in self._subscribers[kind]:
                 try:
                     deliver(told)
                 except Exception as error:
                     # The commit stands; the sweeps make good what was not told.
                     log.warning("fact_not_delivered", fact=kind.__name__, error=str(error)[:200])
+
+
+def _by_kind(facts: list[Fact]) -> dict[type[Fact], list[Fact]]:
+    by_kind: dict[type[Fact], list[Fact]] = defaultdict(list)
+    for fact in facts:
+        by_kind[type(fact)].append(fact)
+    return by_kind
 
 
 @dataclass

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import bindparam, insert, or_, select, update
 
 from orchestrator.jobs.model import Job, JobHistory
-from orchestrator.jobs.states import TRANSITIONS, Event, Status
+from orchestrator.jobs.states import TERMINAL, TRANSITIONS, Event, Status
 from orchestrator.transaction import Fact, Transaction
 
 
@@ -51,6 +51,16 @@ class RunEnded(Fact):
 
 
 @dataclass(frozen=True)
+class JobEnded(Fact):
+    """A job has come to a state from which nothing leads on, however it came there."""
+
+    tenant_id: int
+    job_id: int
+    process_id: int
+    status: Status
+
+
+@dataclass(frozen=True)
 class OrderGiven(Fact):
     """The robot is to be told at its next heartbeat: 20 stop, 10 abort (the protocol's codes)."""
 
@@ -74,6 +84,7 @@ BRIEF = (
     Job.id,
     Job.tenant_id,
     Job.guid,
+    Job.process_id,
     Job.status,
     Job.target,
     Job.rank,
@@ -142,6 +153,8 @@ def move(
         history=history,
     )
     write_history(tx, [line])
+    if TRANSITIONS[event].target in TERMINAL:
+        tx.announce(JobEnded(tx.tenant_id, job.id, job.process_id, TRANSITIONS[event].target))
     return True
 
 

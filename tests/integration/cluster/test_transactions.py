@@ -197,3 +197,30 @@ def test_a_wrong_statement_is_no_outage(scene: Scene) -> None:
     with pytest.raises(Exception, match="no such table") as wrong:
         scene.run(lambda tx: tx.connection.exec_driver_sql("SELECT 1 FROM nowhere"))
     assert not isinstance(wrong.value, Unavailable)
+
+
+def test_a_companion_writes_in_the_transaction_or_undoes_it(scene: Scene) -> None:
+    seen = []
+
+    def write(tx: Transaction, facts: list[Any]) -> None:
+        seen.append([fact.what for fact in facts])
+        advance(tx, 4)
+        if facts[0].what == "refused":
+            raise ValueError("no")
+
+    def work(*told: str) -> Any:
+        def announcing(tx: Transaction) -> None:
+            advance(tx, 4)
+            for what in told:
+                tx.announce(Told(what))
+
+        return scene.run(announcing)
+
+    before = value(scene, 4)
+    scene.transactions.accompany(Told, write)
+    work()
+    work("one", "two")
+    assert (seen, value(scene, 4)) == ([["one", "two"]], before + 3)
+    with pytest.raises(ValueError, match="no"):
+        work("refused")
+    assert value(scene, 4) == before + 3
