@@ -1,18 +1,25 @@
-"""The schema as a whole: all models, and bringing a database up to date."""
+"""The schema as a whole: all models, bringing a database up to date, and which code runs with which schema.
+
+The cluster is upgraded with nobody stopped: the schema first, the nodes after it, one by one. So code meets
+databases of a newer revision than its own. It cannot know those; each revision therefore says in the
+database, in a table that stays as it is, how old the code may be that goes on working with it.
+"""
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config as AlembicConfig
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, MetaData
+from sqlalchemy import Connection, Engine, MetaData, String, select
+from sqlalchemy.orm import Mapped, mapped_column
 
-from orchestrator import audit, tenancy
+from orchestrator import __version__, audit, tenancy
 from orchestrator.cluster import model as cluster
-from orchestrator.database import Base, advisory
+from orchestrator.database import Base, UtcDateTime, advisory
 from orchestrator.jobs import model as jobs
 from orchestrator.processes import model as processes
 from orchestrator.resources import model as resources
@@ -23,6 +30,19 @@ from orchestrator.tasks import model as tasks
 from orchestrator.tokens import model as tokens
 
 NOUNS = (tenancy, audit, cluster, jobs, processes, resources, robots, runs, sessions, tasks, tokens)
+
+
+class SchemaRevision(Base):
+    """A migration that was applied, and the oldest revision whose code goes on working after it.
+
+    Old code reads this of revisions that are younger than itself: it may never change.
+    """
+
+    __tablename__ = "schema_revisions"
+
+    revision: Mapped[str] = mapped_column(String(32), primary_key=True)
+    oldest_code: Mapped[str] = mapped_column(String(32))
+    applied_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
 def metadata() -> MetaData:
@@ -38,20 +58,52 @@ def _alembic(connection: Connection | None = None) -> AlembicConfig:
 
 
 def migrate(engine: Engine) -> tuple[str | None, str | None]:
-    """Create or upgrade the schema, once for any number of callers. Returns revisions before and after."""
+    """Create or upgrade the schema, once for any number of callers. Returns revisions before and after.
+
+    A schema that is newer than this code stays as it is.
+    """
     with advisory(engine), engine.connect() as connection:
         before = _revision(connection)
         connection.rollback()
+        if before is not None and before > newest():
+            return before, before
         command.upgrade(_alembic(connection), "head")
         connection.commit()
         return before, _revision(connection)
 
 
-def is_current(engine: Engine) -> bool:
-    """Whether the database has the schema that this version of the code expects."""
+def problem(engine: Engine) -> str | None:
+    """Why this code must not work with the database's schema, and what to do; None where it may."""
+    own = newest()
     with engine.connect() as connection:
-        return _revision(connection) == ScriptDirectory.from_config(_alembic()).get_current_head()
+        theirs = _revision(connection)
+        if theirs == own:
+            return None
+        if theirs is None:
+            return "the database has no schema yet: run botswain migrate first"
+        if theirs < own:
+            return (
+                f"the database's schema ({theirs}) is older than this version's "
+                f"({__version__}, {own}): run botswain migrate of this version first"
+            )
+        oldest = _oldest_code(connection, theirs)
+    if oldest is not None and oldest <= own:
+        return None
+    return (
+        f"the database's schema ({theirs}) is too new for this version ({__version__}, {own}): "
+        f"it goes together with code of {oldest or theirs} and newer. Start the newer version"
+    )
+
+
+def newest() -> str:
+    """The revision of this code. Revisions are numbers of four digits, and grow."""
+    return str(ScriptDirectory.from_config(_alembic()).get_current_head())
 
 
 def _revision(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
+
+
+def _oldest_code(connection: Connection, revision: str) -> str | None:
+    query = select(SchemaRevision.oldest_code).where(SchemaRevision.revision == revision)
+    return connection.execute(query).scalar_one_or_none()

@@ -84,10 +84,8 @@ class SchedulerStep(bootsteps.StartStopStep):
         try:
             config = Config.load()
             parts = assemble(config, open_engine(config))
-            if not schema.is_current(parts.transactions.engine):
-                raise errors.ConfigurationError(
-                    ["the database's schema is not this version's: run botswain migrate first"]
-                )
+            if problem := schema.problem(parts.transactions.engine):
+                raise errors.ConfigurationError([problem])
             self.node = SchedulerNode(parts)
             self.node.start()
         except errors.BotswainError as error:

@@ -17,6 +17,7 @@ from typing import IO, Any
 
 import structlog
 
+from workers import __version__
 from workers.backoff import Backoff
 from workers.server import Away, Orders, Refused, Server
 from workers.settings import Settings, SettingsError
@@ -127,6 +128,7 @@ class Registration(threading.Thread):
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "working_path": str(self._place.path),
+            "version": __version__,
             **self._facts(),
         }
 

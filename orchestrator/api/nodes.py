@@ -6,7 +6,7 @@ import re
 from typing import Annotated
 
 from flask import Response
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from orchestrator.api.auth import Policy
 from orchestrator.api.call import Call
@@ -31,13 +31,17 @@ ShortLine = Annotated[Line, Field(min_length=1, max_length=120)]
 
 class NodeIn(Input):
     """What a worker node says of itself. `incarnation` is new at each start; `replaces` is an earlier one
-    that the node has found to be dead; `sessions` are the ids of those that it holds."""
+    that the node has found to be dead; `sessions` are the ids of those that it holds. What a newer version
+    of a node says beyond this is passed over: a node may be upgraded before its server."""
+
+    model_config = ConfigDict(extra="ignore")
 
     incarnation: Guid
     replaces: Guid | None = None
     host: Annotated[Line, Field(min_length=1, max_length=255)]
     pid: Annotated[Integer, Field(ge=1, le=WIDEST)]
     working_path: Annotated[Line, Field(max_length=1000)] = ""
+    version: Annotated[Line, Field(max_length=40)] = ""
     activities: Annotated[list[ShortLine], Field(max_length=1000)] = Field(default_factory=list)
     backends: Annotated[list[ShortLine], Field(max_length=100)] = Field(default_factory=list)
     slots: Annotated[Integer, Field(ge=0, le=10_000)] = 0
@@ -51,6 +55,7 @@ class NodeIn(Input):
             host=self.host,
             pid=self.pid,
             working_path=self.working_path,
+            version=self.version,
             incarnation=self.incarnation,
         )
 

@@ -37,10 +37,30 @@ def api(grace: int) -> None:
 
     config = Config.load()
     refuse_busy(config.host, config.port)
+    refuse_schema(config)
     logs.configure()
     raise_file_limit()
     with metrics_folder():
         serve(config, grace)
+
+
+def refuse_schema(config: Any) -> None:
+    """Where the schema does not go with this code. A database that is away is waited for."""
+    from sqlalchemy import exc
+
+    from orchestrator import schema
+    from orchestrator.cli.database import engine_of
+    from orchestrator.errors import ConfigurationError
+
+    engine = engine_of(config)
+    try:
+        problem = schema.problem(engine)
+    except exc.DBAPIError:
+        problem = None
+    finally:
+        engine.dispose()  # nothing of it may live on in the forked processes
+    if problem:
+        raise ConfigurationError([problem])
 
 
 def serve(config: Any, grace: int) -> None:

@@ -50,9 +50,8 @@ def database_problems(config: Config) -> list[str]:
         with engine.connect() as connection:
             theirs = connection.execute(select(database_time())).scalar_one()
         problems = clock_problems((datetime.now(UTC) - theirs).total_seconds())
-        if not schema.is_current(engine):
-            problems.append(f"{whereabouts(config)} has not this version's schema: run botswain migrate")
-        return problems
+        problem = schema.problem(engine)
+        return [*problems, problem] if problem else problems
     except exc.DBAPIError as error:
         return [f"{whereabouts(config)} {reason(error)}"]
     finally:

@@ -54,7 +54,9 @@ def strip(nodes: list[dict[str, Any]]) -> Text:
 
 
 def _schedulers(nodes: list[dict[str, Any]]) -> Any:
-    shown = table("scheduler", "state", "", "partitions", "at work", "host", "pid", "up for", "seen")
+    shown = table(
+        "scheduler", "state", "", "partitions", "at work", "version", "host", "pid", "up for", "seen"
+    )
     for node in nodes:
         shown.add_row(
             node["name"],
@@ -62,6 +64,7 @@ def _schedulers(nodes: list[dict[str, Any]]) -> Any:
             "master" if node["is_master"] else "",
             str(len(node["partitions"])),
             str(len(node["batch"])),
+            node["version"],
             node["host"],
             str(node["pid"]),
             age(node["started_at"]),
@@ -71,11 +74,12 @@ def _schedulers(nodes: list[dict[str, Any]]) -> Any:
 
 
 def _workers(nodes: list[dict[str, Any]]) -> Any:
-    shown = table("worker node", "state", "host", "pid", "up for", "seen")
+    shown = table("worker node", "state", "version", "host", "pid", "up for", "seen")
     for node in nodes:
         shown.add_row(
             node["name"],
             state(node["state"]),
+            node["version"],
             node["host"],
             str(node["pid"]),
             age(node["started_at"]),

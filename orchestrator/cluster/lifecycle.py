@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
+from orchestrator import __version__
 from orchestrator.cluster.model import Lease, Node
 from orchestrator.database import database_time
 from orchestrator.errors import Conflict, NotFound
@@ -29,6 +30,7 @@ class NodeIdentity:
     working_path: str
     cluster_id: int = 0
     cluster_size: int = 0
+    version: str = __version__
     incarnation: str = field(default_factory=lambda: str(uuid.uuid4()))
 
     @property
@@ -81,6 +83,7 @@ def _row(tx: Transaction, me: NodeIdentity, lease: timedelta) -> dict[str, Any]:
         "host": me.host,
         "pid": me.pid,
         "working_path": me.working_path,
+        "version": me.version,
         "is_draining": False,
         "started_at": tx.now,
         "last_seen": tx.now,

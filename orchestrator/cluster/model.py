@@ -31,6 +31,7 @@ class Node(Base):
     # What a scheduler finds around it: measures by name, as `cluster/surroundings` takes them.
     surroundings: Mapped[Any | None] = mapped_column(JSON(none_as_null=True))
     is_designated: Mapped[bool] = mapped_column(server_default=false())  # to be master before all others
+    version: Mapped[str] = mapped_column(String(40), server_default="")  # of its code
     is_draining: Mapped[bool]
     started_at: Mapped[datetime] = mapped_column(UtcDateTime)
     last_seen: Mapped[datetime] = mapped_column(UtcDateTime)

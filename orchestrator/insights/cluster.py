@@ -37,6 +37,7 @@ class SchedulerView:
     host: str
     pid: int
     state: str
+    version: str
     is_master: bool
     partitions: list[int]
     batch: list[str]
@@ -123,6 +124,7 @@ def _scheduler(
         host=row.host,
         pid=row.pid,
         state=_state(tx, row),
+        version=row.version,
         is_master=is_master,
         partitions=partitions,
         batch=batch,

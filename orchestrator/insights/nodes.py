@@ -23,6 +23,7 @@ class NodeView:
     state: str
     host: str
     pid: int
+    version: str
     working_path: str
     activities: list[str]
     backends: list[str]
@@ -52,6 +53,7 @@ def _view(tx: Transaction, row: Any) -> NodeView:
         state="lost" if row.lease_until <= tx.now else "draining" if row.is_draining else "up",
         host=row.host,
         pid=row.pid,
+        version=row.version,
         working_path=row.working_path,
         activities=able.get("activities", []),
         backends=able.get("backends", []),

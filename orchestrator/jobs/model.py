@@ -46,6 +46,10 @@ class Job(OwnedByTenant, Base):
     attempt: Mapped[int]
     fence: Mapped[int] = mapped_column(BigInteger)
     robot_id: Mapped[int] = mapped_column(BigInteger)  # 0: handed to no robot
+    stalled_after_seconds: Mapped[int | None]
+    on_stalled: Mapped[str | None] = mapped_column(String(10))  # tell, abort
+    stalls_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # unless it makes progress before
+    stalled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # since when people are told so
     lease_until: Mapped[datetime | None] = mapped_column(UtcDateTime)  # of the run, once it is lease-based
     run_until: Mapped[datetime | None] = mapped_column(UtcDateTime)  # its time limit, then the abort's
     progress: Mapped[int | None]

@@ -21,6 +21,8 @@ class Process(OwnedByTenant, Base):
     name: Mapped[str] = mapped_column(Name(120))
     description: Mapped[str] = mapped_column(String(1000), default="")
     newest_version: Mapped[int] = mapped_column(default=0)
+    stalled_after_seconds: Mapped[int | None]  # for new jobs: how long a run may make no progress
+    on_stalled: Mapped[str] = mapped_column(String(10), server_default="tell")  # tell, abort
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 

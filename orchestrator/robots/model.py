@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import IntEnum, StrEnum
+from typing import Any
 
-from sqlalchemy import BigInteger, Index, String
+from sqlalchemy import JSON, BigInteger, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from orchestrator.database import Base, BigId, Guid, Name, UtcDateTime
@@ -55,6 +56,10 @@ class Robot(OwnedByTenant, Base):
     machine: Mapped[str] = mapped_column(String(255), default="")
     ip: Mapped[str] = mapped_column(String(64), default="")
     mac: Mapped[str] = mapped_column(String(64), default="")
+    instance: Mapped[str] = mapped_column(String(64), server_default="")  # tells programs of one GUID apart
+    # Another program that was heard under its GUID: {"machine", "ip", "mac", "instance", "at"}.
+    other: Mapped[Any | None] = mapped_column(JSON(none_as_null=True))
+    doubled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # when both were last heard side by side
     node: Mapped[str] = mapped_column(Name(120), default="")  # the worker node that opens its sessions
     account: Mapped[str] = mapped_column(String(120), default="")  # its login on that machine
     last_seen: Mapped[datetime | None] = mapped_column(UtcDateTime)
