@@ -9,6 +9,7 @@ from typing import cast
 import structlog
 from redis import Redis, RedisError
 
+from orchestrator.resources.breaker import Breaker, Skipped
 from orchestrator.resources.changes import ResourcesFreed
 from orchestrator.resources.waits import PlaceLeft, queue_line, resource_line
 from orchestrator.transaction import Transactions
@@ -23,6 +24,7 @@ class Proposals:
     def __init__(self, redis: Redis, wake_channel: str) -> None:
         self._redis = redis
         self._wake_channel = wake_channel
+        self._breaker = Breaker()
         self._script = redis.register_script((Path(__file__).parent / "propose.lua").read_text("utf-8"))
 
     def choose(self, ids: Sequence[int], token: str) -> int | None:
@@ -34,22 +36,29 @@ class Proposals:
             return None
         try:
             keys = [KEY.format(resource_id) for resource_id in ids]
-            index = cast(int, self._script(keys=keys, args=[token, FORGOTTEN_AFTER_MS]))
+            index = self._breaker.call(lambda: self._script(keys=keys, args=[token, FORGOTTEN_AFTER_MS]))
         except RedisError:
             return ids[0]
-        return ids[index - 1] if index else None
+        return ids[cast(int, index) - 1] if index else None
 
     def forget(self, *resource_ids: int) -> None:
         """They are not being given any more: another may be sent for them."""
         if not resource_ids:
             return
+        keys = [KEY.format(resource_id) for resource_id in resource_ids]
         try:
-            self._redis.delete(*[KEY.format(resource_id) for resource_id in resource_ids])
+            self._breaker.call(lambda: self._redis.delete(*keys))
+        except Skipped:
+            return  # they are forgotten by themselves
         except RedisError as error:
             log.info("proposal_not_forgotten", error=str(error)[:200])
 
     def wake(self, lines: Iterable[str]) -> None:
-        self._redis.publish(self._wake_channel, " ".join(lines))
+        """Those who wait at these lines look again; not told, they do so each second."""
+        try:
+            self._breaker.call(lambda: self._redis.publish(self._wake_channel, " ".join(lines)))
+        except Skipped:
+            return
 
 
 def subscribe(transactions: Transactions, proposals: Proposals) -> None:
