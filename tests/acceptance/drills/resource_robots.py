@@ -18,8 +18,8 @@ import httpx
 from tests.acceptance.cluster.robot import IN_PROGRESS, NO_NEW_JOB, SUCCESS, Handed, Robot
 
 ITEMS_A_RUN = 12
-LOCK_SECONDS = 1.0
-PAUSE = 0.1
+LOCK_SECONDS = 0.5
+PAUSE = 0.05
 
 
 class Worker:
@@ -61,7 +61,7 @@ class Worker:
         item = taken.json()
         resource, fence = item["id"], item["fence"]
         self._note("take", resource, fence)
-        if is_dated and self._random.random() < 0.1:
+        if is_dated and self._random.random() < 0.2:
             time.sleep(LOCK_SECONDS * self._random.uniform(1, 2.5))  # sleeps through the end of its lock
         if self._call("PATCH", f"/resources/{resource}?fence={fence}", {"value": fence}).is_success:
             self._note("change", resource, fence)
