@@ -9,9 +9,11 @@ from __future__ import annotations
 import base64
 import os
 import random
+import uuid
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -31,6 +33,10 @@ from schemathesis.specs.openapi.checks import (
 from orchestrator import schema as database_schema
 from orchestrator.app import EXTENSION, create_app
 from orchestrator.config import Config
+from orchestrator.robots import lifecycle as robots
+from orchestrator.runs import lifecycle as runs
+from orchestrator.tenancy import DEFAULT_TENANT
+from orchestrator.transaction import Transaction
 
 EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "6"))
 ADMIN = "Bearer the-admin-token-of-the-tests"
@@ -62,7 +68,8 @@ class Server:
         self.call("POST", "/api/v1/processes", json={"name": "invoices"})
         script = {"package": (BytesIO(b"print(1)\n"), "main.py")}
         self.call("POST", "/api/v1/processes/invoices/versions", data=script)
-        robot = self.call("POST", "/api/v1/robots", json={"name": "r1", "group": "g"})
+        robot = self.call("POST", "/api/v1/robots", json={"name": "the robot that calls"})
+        self.call("POST", "/api/v1/robots", json={"name": "r1", "group": "g"})
         other = self.call("POST", "/api/v1/robots", json={"name": "r2"})
         jobs = [{"process": "invoices", "robot": "r1", "priority": n} for n in range(9)]
         made = self.call("POST", "/api/v1/jobs", json=jobs)["items"]
@@ -79,6 +86,10 @@ class Server:
         fresh = [{"value": number, "parameters": {"n": number}} for number in range(9)]
         resources = self.call("POST", "/api/v1/queues/q1/resources", json=fresh)["items"]
         self.known |= {"queue": ["q1"], "resource": [resource["id"] for resource in resources]}
+        sherpa = {"queue_guid": "q1", "name": "t1", "tags": "blue"}
+        self.known["sherpa"] = [self.call("POST", "/api/task/create", json=sherpa)["guid"], "t1"]
+        self._begin_run("the robot that calls")
+        self.call("POST", "/api/v1/tokens", json={"role": "viewer"})  # the one that is deleted
         roles = ("viewer", "node")
         tokens = {role: self.call("POST", "/api/v1/tokens", json={"role": role})["token"] for role in roles}
         self.callers = {role: f"Bearer {token}" for role, token in tokens.items()}
@@ -87,17 +98,39 @@ class Server:
             "robot": f"Basic {base64.b64encode(robot['guid'].encode()).decode()}",
         }
 
+    def _begin_run(self, name: str) -> None:
+        """Of the robot with this name: without one a robot is refused every resource."""
+
+        def work(tx: Transaction) -> None:
+            robot = robots.existing(tx, name)
+            runs.begin(tx, SimpleNamespace(id=0, guid=str(uuid.uuid4()), attempt=1), robot.id, 1)
+
+        self.app.extensions[EXTENSION].transactions.run(work, tenant_id=DEFAULT_TENANT)
+
     def make_real(self, case: Any) -> None:
         """Let half of the names be of things that exist; what is invented is mostly not found."""
+        is_sherpas = case.operation.path.startswith(("/api/task/", "/api/queue/"))
         for name, values in self.known.items():
             if name in (case.path_parameters or {}) and self.random.random() < 0.6:
+                values = self.known["sherpa"] if is_sherpas and name == "task" else values
                 case.path_parameters[name] = self.random.choice(values)
+        if is_sherpas:
+            self._name_real_tasks(case)
         for body in case.body if isinstance(case.body, list) else [case.body]:
             if isinstance(body, dict) and "process" in body and self.random.random() < 0.8:
                 body |= {"process": "invoices", "version": None, "robot": None}
         for where in (case.body, case.query):
             if isinstance(where, dict) and "wait_seconds" in where and self.random.random() < 0.9:
                 where["wait_seconds"] = 0 if where is case.body else "0"  # waiting itself is tested elsewhere
+
+    def _name_real_tasks(self, case: Any) -> None:
+        """The same where Sherpa's routes name things in a field."""
+        of_a_queue = case.operation.path.startswith("/api/queue/")
+        kinds = {"guid": "queue" if of_a_queue else "sherpa", "task_guid": "sherpa", "queue_guid": "queue"}
+        for told in (case.body, case.query):
+            for name, kind in kinds.items():
+                if isinstance(told, dict) and name in told and self.random.random() < 0.6:
+                    told[name] = self.random.choice(self.known[kind])
 
 
 @pytest.fixture(scope="module")
