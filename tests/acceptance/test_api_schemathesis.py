@@ -82,12 +82,12 @@ class Server:
             "job": [job["guid"] for job in made],
             "task": tasks,
         }
-        self.call("POST", "/api/v1/queues", json={"name": "q1"})
+        queue = self.call("POST", "/api/v1/queues", json={"name": "q1"})["id"]  # its name will be changed
         fresh = [{"value": number, "parameters": {"n": number}} for number in range(9)]
         resources = self.call("POST", "/api/v1/queues/q1/resources", json=fresh)["items"]
-        self.known |= {"queue": ["q1"], "resource": [resource["id"] for resource in resources]}
-        sherpa = {"queue_guid": "q1", "name": "t1", "tags": "blue"}
-        self.known["sherpa"] = [self.call("POST", "/api/task/create", json=sherpa)["guid"], "t1"]
+        self.known |= {"queue": [queue], "resource": [resource["id"] for resource in resources]}
+        orders = [{"queue_guid": "q1", "name": f"t{number}", "tags": "blue"} for number in range(9)]
+        self.known["sherpa"] = [self.call("POST", "/api/task/create", json=one)["guid"] for one in orders]
         self._begin_run("the robot that calls")
         self.call("POST", "/api/v1/tokens", json={"role": "viewer"})  # the one that is deleted
         roles = ("viewer", "node")

@@ -154,6 +154,18 @@ def test_a_plain_loop_finishes_what_it_leaves_behind_and_not_what_breaks_it(serv
     assert list(robin.said("finish")) == ["r1", "r2"]
 
 
+def test_a_script_that_fails_every_item_is_stopped_before_it_spoils_the_queue(server, start, queues, work):
+    robin = queues(*range(15))
+    job = server.add("from botswain import queue\nfor item in queue('q').take():\n    with item: 1 / 0")
+    start("--once").ends()
+    assert job.status == 5
+    said = robin.said("finish")
+    assert list(said) == [f"r{number}" for number in range(1, 11)]
+    assert {one["error"] for one in said.values()} == {"ZeroDivisionError: division by zero"}
+    assert len(robin.waiting) == 5
+    assert "TooManyFailures: 10 in a row failed" in job.fields["error"]
+
+
 def test_a_soft_stop_ends_the_wait_and_the_loop(server, start, queues):
     robin = queues("one")
     job = server.add(

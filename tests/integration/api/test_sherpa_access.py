@@ -1,4 +1,4 @@
-"""The wall between tenants in Sherpa's task and queue routes: by GUID and by name, in path, query and body."""
+"""The wall between tenants in Sherpa's task and queue routes: by GUID and by name, wherever named."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@
         progress(100 * number / len(arguments["invoices"]), invoice)
     result({"checked": number})
 
-`queue`, `BusinessError` and `Refused` are in botswain_queue.py: the queues that robots share.
+The queues that robots share are in botswain_queue.py: `queue`, `BusinessError`, `Refused`, `TooManyFailures`.
 
 Run by hand, without the agent, `arguments` is empty, and results and progress are printed.
 
@@ -45,7 +45,7 @@ __all__ = [
 ]
 
 MOST_RESULT = 1024 * 1024  # bytes of JSON
-_OF_QUEUES = ("BusinessError", "Item", "Refused", "queue")
+_OF_QUEUES = ("BusinessError", "Item", "Refused", "TooManyFailures", "queue")
 
 arguments: Any  # what the job was given: a dict, unless it was created with another JSON value
 job: "dict[str, Any]"  # GUID, Name, Attempt … of the job

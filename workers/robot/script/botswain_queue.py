@@ -8,6 +8,9 @@ Within `with item:` a clean end means Processed, `BusinessError` a business erro
 application error; both are told to the queue, and the loop goes on with the next item. Without the `with`,
 asking for the next item means Processed, and an exception ends the script: the item then goes back by the
 queue's policy, as it does when the robot dies.
+
+A script that is broken would fail every item of the queue: after ten application errors in a row the loop
+raises `TooManyFailures`, which ends the script.
 """
 
 from __future__ import annotations
@@ -28,16 +31,22 @@ from botswain_broker import (  # type: ignore[import-not-found,unused-ignore]
     ask,
 )
 
-__all__ = ["BusinessError", "Item", "Queue", "Refused", "queue"]
+__all__ = ["BusinessError", "Item", "Queue", "Refused", "TooManyFailures", "queue"]
 
 MOST_IN_ONE_REQUEST = 1000
 MOST_ERROR = 10_000  # characters
+MOST_FAILURES = 10  # application errors in a row, until the loop takes it that the script is broken
 _PAUSE = 0.5  # seconds
 Moment = Union[datetime.datetime, float]
 
 
 class BusinessError(Exception):
     """The item itself is wrong (an unknown supplier, a missing page): another try would not help."""
+
+
+class TooManyFailures(Exception):  # noqa: N818 - what has happened
+    """One item after the other failed by an application error: not the items are wrong, but the script, or
+    what it works with. It ends the loop and, unless it is caught, the script."""
 
 
 class Item:
@@ -49,6 +58,7 @@ class Item:
         self.attempt: int = found["attempt"]
         self.fence: Optional[int] = found.get("fence")
         self.settled = False  # finished, failed or postponed
+        self.failure: Optional[str] = None  # the application error that it ended with
         self._show(found)
 
     def _show(self, found: Mapping[str, Any]) -> None:
@@ -74,6 +84,7 @@ class Item:
         """Error: of business, if the item itself is wrong; else the queue's policy may try it again."""
         kind = "business" if business else "application"
         self._settle("finish", {"status": "Error", "error": text[:MOST_ERROR], "error_kind": kind})
+        self.failure = None if business else text
 
     def postpone(self, until: Moment) -> None:
         """Give it back, to be taken by anybody from then on: a time with its zone, or seconds from now."""
@@ -122,22 +133,28 @@ class Queue:
         lock: str = "read",
         wait: float = 0,
         until: Optional[Moment] = None,
+        max_failures: Optional[int] = MOST_FAILURES,
     ) -> Iterator[Item]:
         """One item after the other, until there is none within `wait` seconds or a soft stop is asked for.
 
         An item of whose body the end is reached is Processed, unless it has been settled otherwise. Before
         a `break`, say `item.finish()`: the loop cannot tell a `break` from an exception.
         `until` keeps the lock until then, a time with its zone or seconds, also beyond the run's end.
+        `max_failures` application errors in a row raise `TooManyFailures` instead of giving the next item;
+        None: however many.
         """
         if lock not in ("read", "both", "write"):
             raise ValueError(f"lock is read, write or both, not {lock!r}")
+        if max_failures is not None and max_failures < 1:
+            raise ValueError(f"max_failures is 1 or more, or None for no limit, not {max_failures!r}")
         order: dict[str, Any] = {"where": _sendable(where or {}), "lock": lock}
         if until is not None:
             timed = isinstance(until, datetime.datetime)
             order["until" if timed else "for_seconds"] = _sendable(until)
-        return self._items(order, wait)
+        return self._items(order, wait, max_failures)
 
-    def _items(self, order: "dict[str, Any]", wait: float) -> Iterator[Item]:
+    def _items(self, order: "dict[str, Any]", wait: float, max_failures: Optional[int]) -> Iterator[Item]:
+        failures = 0
         while True:
             item = self._next(order, wait)
             if item is None:
@@ -145,6 +162,12 @@ class Queue:
             yield item
             if not item.settled:
                 item.finish()
+            failures = failures + 1 if item.failure is not None else 0
+            if failures == max_failures:
+                raise TooManyFailures(
+                    f"{failures} in a row failed, the last, {item!r}, with: {item.failure}. "
+                    "max_failures= of take() says how many may."
+                )
 
     def _next(self, order: "dict[str, Any]", wait: float) -> Optional[Item]:
         end = time.monotonic() + wait
