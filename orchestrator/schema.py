@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Engine, MetaData, String, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from orchestrator import __version__, audit, tenancy
+from orchestrator.calendars import model as calendars
 from orchestrator.cluster import model as cluster
 from orchestrator.database import Base, UtcDateTime, advisory
 from orchestrator.jobs import model as jobs
@@ -28,8 +29,23 @@ from orchestrator.runs import model as runs
 from orchestrator.sessions import model as sessions
 from orchestrator.tasks import model as tasks
 from orchestrator.tokens import model as tokens
+from orchestrator.triggers import model as triggers
 
-NOUNS = (tenancy, audit, cluster, jobs, processes, resources, robots, runs, sessions, tasks, tokens)
+NOUNS = (
+    tenancy,
+    audit,
+    calendars,
+    cluster,
+    jobs,
+    processes,
+    resources,
+    robots,
+    runs,
+    sessions,
+    tasks,
+    tokens,
+    triggers,
+)
 
 
 class SchemaRevision(Base):

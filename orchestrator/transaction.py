@@ -36,7 +36,7 @@ SYSTEM_TENANT = 0
 class Actor:
     """Who does it: written into history and audit."""
 
-    kind: Literal["person", "robot", "node", "scheduler", "system"]
+    kind: Literal["person", "robot", "node", "scheduler", "trigger", "system"]
     name: str
     id: int = 0
 

@@ -174,20 +174,33 @@ class _Resolver:
     def target(self, robot: str | None, group: str | None) -> str:
         key = (robot, group)
         if key not in self._targets:
-            self._targets[key] = self._find_target(robot, group)
+            self._targets[key] = find_target(self._tx, robot, group)
         return self._targets[key]
 
-    def _find_target(self, robot: str | None, group: str | None) -> str:
-        if robot and group:
-            raise Invalid.field("group", "give a robot or a group, not both")
-        if robot:
-            found = robots.find(self._tx, robot)
-            if found is None:
-                raise Invalid.field("robot", f"there is no robot {robot!r}")
-            return f"robot:{found.id}"
-        if group:
-            return f"group:{robots.group_named(self._tx, group)}"
-        return "any"
+
+def find_target(tx: Transaction, robot: str | None, group: str | None) -> str:
+    """Who may take a job, as its row says it. Raises `Invalid` that names the field."""
+    if robot and group:
+        raise Invalid.field("group", "give a robot or a group, not both")
+    if robot:
+        found = robots.find(tx, robot)
+        if found is None:
+            raise Invalid.field("robot", f"there is no robot {robot!r}")
+        return f"robot:{found.id}"
+    if group:
+        return f"group:{robots.group_named(tx, group)}"
+    return "any"
+
+
+def names_of_target(tx: Transaction, target: str) -> tuple[str | None, str | None]:
+    """The robot (by its public id) or the group of a target. Raises `Conflict` where the robot is gone."""
+    kind, _, key = target.partition(":")
+    if kind == "robot":
+        robot = robots.find_by_id(tx, int(key))
+        if robot is None or robot.deleted_at is not None:
+            raise Conflict("The robot that this job was for has been deleted; create a new job instead.")
+        return robot.public_id, None
+    return None, robots.group_name(tx, int(key)) if kind == "group" else None
 
 
 def stop(tx: Transaction, guid: str) -> None:
@@ -237,9 +250,12 @@ def retry(tx: Transaction, guid: str, new: str) -> str:
         raise NotAllowedNow(
             f"Job {guid} is {STATE_NAMES[Status(job.status)]}; only an ended job can be retried.", job.status
         )
+    robot, group = names_of_target(tx, job.target)
     order = NewJob(
         process=processes.name_of(tx, job.process_id),
         version=processes.version_number(tx, job.process_version_id),
+        robot=robot,
+        group=group,
         resource=for_resources.renew(tx, job),
         arguments=job.arguments,
         priority=job.priority,
@@ -249,14 +265,6 @@ def retry(tx: Transaction, guid: str, new: str) -> str:
         retry_of=job.guid,
         guid=new,
     )
-    kind, _, key = job.target.partition(":")
-    if kind == "robot":
-        robot = robots.find_by_id(tx, int(key))
-        if robot is None or robot.deleted_at is not None:
-            raise Conflict("The robot that this job was for has been deleted; create a new job instead.")
-        order.robot = robot.public_id
-    elif kind == "group":
-        order.group = robots.group_name(tx, int(key))
     create(tx, [order])
     return new
 

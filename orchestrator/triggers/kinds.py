@@ -1,0 +1,10 @@
+"""Every kind of trigger, by its name."""
+
+from __future__ import annotations
+
+from orchestrator.triggers.by_cron import CRON
+from orchestrator.triggers.by_interval import INTERVAL
+from orchestrator.triggers.by_once import ONCE
+from orchestrator.triggers.kind import Kind
+
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (CRON, INTERVAL, ONCE)}
