@@ -22,6 +22,7 @@ from orchestrator.calendars import model as calendars
 from orchestrator.cluster import model as cluster
 from orchestrator.database import Base, UtcDateTime, advisory
 from orchestrator.jobs import model as jobs
+from orchestrator.limits import model as limits
 from orchestrator.processes import model as processes
 from orchestrator.resources import model as resources
 from orchestrator.robots import model as robots
@@ -37,6 +38,7 @@ NOUNS = (
     calendars,
     cluster,
     jobs,
+    limits,
     processes,
     resources,
     robots,

@@ -49,7 +49,7 @@ def _reasons(tx: Transaction, row: Any, presence: Presence) -> Iterator[Reason]:
         yield from _run(tx, row)
     elif row.status == Status.CREATED:
         yield from _before_handing_out(tx, row)
-    elif row.robot_id:
+    elif row.robot_id > 0:
         yield _taken(tx, row)
     else:
         yield from why_it_waits(tx, row, presence)

@@ -175,7 +175,7 @@ def _id_of(tx: Transaction, model: Any, key: str) -> int:
 
 def _of_robot(robot_id: int) -> Any:
     # Both halves are an index's: one of robots, the other of the lines in which jobs wait.
-    waits = and_(Job.status.in_(NEVER_HANDED), Job.target == f"robot:{robot_id}", Job.robot_id == 0)
+    waits = and_(Job.status.in_(NEVER_HANDED), Job.target == f"robot:{robot_id}", Job.robot_id <= 0)
     return or_(Job.robot_id == robot_id, waits)
 
 
@@ -209,7 +209,7 @@ def history(tx: Transaction, guid: str) -> list[JobEvent]:
 def _views(tx: Transaction, rows: Sequence[Any]) -> list[JobView]:
     targets = [row.target.partition(":") for row in rows]
     asked = {int(key) for kind, _, key in targets if kind == "robot"}
-    robots = names(tx, Robot, asked | {row.robot_id for row in rows if row.robot_id})
+    robots = names(tx, Robot, asked | {row.robot_id for row in rows if row.robot_id > 0})
     groups = names(tx, RobotGroup, {int(key) for kind, _, key in targets if kind == "group"})
     resources = names(tx, Resource, {row.resource_id for row in rows} - {None}, Resource.public_id)
     return [_view(row, robots, groups, resources) for row in rows]
@@ -226,7 +226,7 @@ def names(tx: Transaction, model: Any, ids: Iterable[int], name: Any = None) -> 
 
 def _view(row: Any, robots: dict[int, str], groups: dict[int, str], resources: dict[int, str]) -> JobView:
     kind, _, key = row.target.partition(":")
-    robot_id = row.robot_id or (int(key) if kind == "robot" else 0)
+    robot_id = max(row.robot_id, 0) or (int(key) if kind == "robot" else 0)
     return JobView(
         guid=row.guid,
         process=row.process_name,

@@ -6,19 +6,21 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, literal, select, union_all
+from sqlalchemy import bindparam, case, literal, select, union_all
 
 from orchestrator.database import among
-from orchestrator.jobs import for_resources, moves, recovery
+from orchestrator.jobs import for_resources, gate, moves, recovery
 from orchestrator.jobs.for_resources import Input
 from orchestrator.jobs.model import Job
 from orchestrator.jobs.moves import History, JobWithdrawn
 from orchestrator.jobs.states import LIVE, Event, Status
+from orchestrator.limits.requirements import is_limited
 from orchestrator.robots.model import RobotKind, RobotStatus
 from orchestrator.runs import lifecycle as runs
 from orchestrator.transaction import Transaction
 
 CANDIDATES = 8
+ROUNDS = 5  # looks at the heads, each after jobs that limits hold back have stepped aside
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,9 @@ def _head(number: int) -> Any:
 
 
 _HEADS = {count: union_all(*[_head(number) for number in range(count)]) for count in (1, 2, 3)}
+_LIMITED = case((is_limited(Job.tenant_id, Job.process_id), Job.process_id)).label("limited_process_id")
 _LOCK_FREE = (
-    select(*_COLUMNS)
+    select(*_COLUMNS, _LIMITED)
     .where(
         Job.id == bindparam("p_job_id"),
         Job.tenant_id == bindparam("p_tenant_id"),
@@ -118,15 +121,24 @@ def _heads(tx: Transaction, lines: list[str]) -> list[Any]:
 
 def _take_next(tx: Transaction, robot: Any, lease: timedelta) -> Consumed:
     lines = targets(robot)
-    heads = _heads(tx, lines)
-    for head in heads:
-        # One row by its key: a row that another robot is taking is passed over, not waited for.
-        job = tx.execute(_LOCK_FREE, {"p_job_id": head.id, "p_tenant_id": tx.tenant_id}).one_or_none()
-        if job is None or _is_void(tx, job):
-            continue
-        given = _take(tx, robot, job, lease)
-        others = {other.target for other in heads if other.id != job.id}
-        return Consumed(job, job.fence + 1, frozenset(lines) - others, given)
+    for _ in range(ROUNDS):
+        heads = _heads(tx, lines)
+        aside: set[int] = set()
+        for head in heads:
+            if head.id in aside:
+                continue
+            # One row by its key: a row that another robot is taking is passed over, not waited for.
+            job = tx.execute(_LOCK_FREE, {"p_job_id": head.id, "p_tenant_id": tx.tenant_id}).one_or_none()
+            if job is None or _is_void(tx, job):
+                continue
+            if held := gate.held_back(tx, job, robot.id):
+                aside |= held
+                continue
+            given = _take(tx, robot, job, lease)
+            others = {other.target for other in heads if other.id not in aside and other.id != job.id}
+            return Consumed(job, job.fence + 1, frozenset(lines) - others, given)
+        if not aside:
+            break
     return Consumed(empty_targets=frozenset(lines) - {head.target for head in heads})
 
 
@@ -157,6 +169,6 @@ def _take(tx: Transaction, robot: Any, job: Any, lease: timedelta) -> Input | No
         lease_until=tx.now + lease,
     )
     assert taken  # noqa: S101  (the row is locked)
-    runs.begin(tx, job, robot.id, job.fence + 1)
+    runs.begin(tx, job, robot.id, job.fence + 1, job.limited_process_id)
     tx.announce(moves.RunBound(robot.id, job.guid))
     return for_resources.begin(tx, job, robot.id) if job.resource_id is not None else None

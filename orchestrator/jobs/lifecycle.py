@@ -229,8 +229,10 @@ def abort(tx: Transaction, guid: str, grace: timedelta) -> None:
 
 def _cancel(tx: Transaction, job: Any) -> bool:
     """End a job that has not begun; where a robot has already taken it, its run ends with it."""
-    cancelled = moves.move(tx, Event.CANCEL, job, finished_at=tx.now, reason="cancelled", lease_until=None)
-    if cancelled and job.robot_id:
+    robot_id = max(job.robot_id, 0)  # held back by limits, it is no robot's
+    ended: dict[str, Any] = {"finished_at": tx.now, "reason": "cancelled", "lease_until": None}
+    cancelled = moves.move(tx, Event.CANCEL, job, robot_id=robot_id, **ended)
+    if cancelled and robot_id:
         end_run(tx, job)
     elif cancelled and job.status == Status.PENDING:
         tx.announce(JobWithdrawn(job.tenant_id, job.target))

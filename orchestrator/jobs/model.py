@@ -45,7 +45,9 @@ class Job(OwnedByTenant, Base):
 
     attempt: Mapped[int]
     fence: Mapped[int] = mapped_column(BigInteger)
-    robot_id: Mapped[int] = mapped_column(BigInteger)  # 0: handed to no robot
+    # 0: handed to no robot. Below 0: no robot is to see it, because the limits of process `-robot_id` let
+    # none of its jobs begin; so beside each line of the index above is a second one, in which those wait.
+    robot_id: Mapped[int] = mapped_column(BigInteger)
     stalled_after_seconds: Mapped[int | None]
     on_stalled: Mapped[str | None] = mapped_column(String(10))  # tell, abort
     stalls_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # unless it makes progress before
@@ -95,3 +97,17 @@ PAST_JOBS = past_of(
     Index("ix_past_jobs_finished_at", "finished_at", "id"),
 )
 PAST_JOB_HISTORY = past_of(JobHistory, Index("ix_past_job_history_job_id", "job_id", "id"))
+
+
+class HeldLine(OwnedByTenant, Base):
+    """A line in which jobs of a process are held back by its limits: where to look when these allow more."""
+
+    __tablename__ = "held_lines"
+    __table_args__ = (
+        Index("uq_held_lines_process_id_target", "tenant_id", "process_id", "target", unique=True),
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    process_id: Mapped[int] = mapped_column(BigInteger)
+    target: Mapped[str] = mapped_column(String(32))
+    since: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -14,6 +14,7 @@ from orchestrator.jobs.model import Job
 from orchestrator.jobs.moves import History, OrderGiven
 from orchestrator.jobs.report import end_run
 from orchestrator.jobs.states import CODE_ABORTING, LIVE, ORDERS, Event, Status
+from orchestrator.limits.breakers import Ended
 from orchestrator.tasks import lifecycle as tasks
 from orchestrator.tasks.lifecycle import NewTask
 from orchestrator.tasks.model import TaskKind
@@ -40,7 +41,7 @@ def lose(tx: Transaction, job: Any, reason: str, sentence: str) -> bool:
         run_until=None,
     )
     if lost:
-        end_run(tx, job)
+        end_run(tx, job, Ended.FAILED)
     return lost
 
 
@@ -62,7 +63,7 @@ def _requeue(tx: Transaction, job: Any, reason: str, sentence: str) -> bool:
         pending_at=None,
     )
     if moved:
-        end_run(tx, job)
+        end_run(tx, job, Ended.FAILED)
         again = NewTask(TaskKind.DISPATCH, subject_id=job.id, rank=job.rank, max_attempts=DISPATCH_ATTEMPTS)
         tasks.enqueue(tx, [again])
     return moved
@@ -124,7 +125,7 @@ def time_out(tx: Transaction, job: Any, grace: timedelta) -> bool:
             run_until=None,
         )
         if gone:
-            end_run(tx, job)
+            end_run(tx, job, Ended.FAILED)
         return gone
     sentence = f"The run took longer than its limit of {job.max_run_seconds} seconds."
     moved = moves.move(

@@ -9,16 +9,18 @@ from typing import Any
 from sqlalchemy import bindparam, select, update
 
 from orchestrator.errors import NotAllowedNow, NotFound
-from orchestrator.jobs import for_resources, moves
+from orchestrator.jobs import for_resources, gate, moves
 from orchestrator.jobs.model import Job
 from orchestrator.jobs.moves import History, RunBound, RunEnded
 from orchestrator.jobs.states import LIVE, ROBOT_EVENTS, STATE_NAMES, TERMINAL, Status
+from orchestrator.limits.breakers import Ended
 from orchestrator.resources import recovery as resources
 from orchestrator.runs import lifecycle as runs
 from orchestrator.runs.model import Run
 from orchestrator.transaction import Transaction
 
 ERROR_LIMIT = 10_000
+ENDED = {Status.SUCCESS: Ended.SUCCEEDED, Status.FAILED: Ended.FAILED}
 
 
 @dataclass(frozen=True)
@@ -67,16 +69,19 @@ def report(tx: Transaction, robot: Any, told: Report) -> Status:
         if job.resource_id is not None and told.status in (Status.SUCCESS, Status.FAILED):
             succeeded, error = told.status == Status.SUCCESS, told.error[:ERROR_LIMIT] if told.error else None
             for_resources.settle(tx, job, succeeded=succeeded, result=told.result, error=error)
-        end_run(tx, job)
+        end_run(tx, job, ENDED.get(told.status, Ended.OTHERWISE))
     else:
         tx.announce(RunBound(robot.id, job.guid))
     return told.status
 
 
-def end_run(tx: Transaction, job: Any) -> None:
-    """A run is over, however it ended: its row is closed, and its locks go in the same transaction."""
-    for run_id in runs.end(tx, job.id):
-        resources.run_ended(tx, run_id)
+def end_run(tx: Transaction, job: Any, ended: Ended = Ended.OTHERWISE) -> None:
+    """A run is over: its row is closed, and its locks and permits go in the same transaction."""
+    for run in runs.end(tx, job.id):
+        if run.uses_resources:
+            resources.run_ended(tx, run.id)
+        if run.limited_process_id is not None:
+            gate.run_ended(tx, job, run.limited_process_id, ended)
     if job.robot_id:
         tx.announce(RunEnded(job.robot_id, job.guid))
 

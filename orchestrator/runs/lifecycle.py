@@ -12,7 +12,7 @@ from orchestrator.runs.model import Run
 from orchestrator.transaction import Transaction
 
 _INSERT = insert(Run)
-_LIVE_OF_JOB = select(Run.id, Run.uses_resources).where(
+_LIVE_OF_JOB = select(Run.id, Run.uses_resources, Run.limited_process_id).where(
     Run.job_id == bindparam("p_job_id"), Run.ended_at.is_(None)
 )
 _END = update(Run).where(Run.id == bindparam("p_id")).values(ended_at=bindparam("p_now"))
@@ -32,7 +32,10 @@ _MARK = (
 )
 
 
-def begin(tx: Transaction, job: Any, robot_id: int, fence: int) -> None:
+def begin(
+    tx: Transaction, job: Any, robot_id: int, fence: int, limited_process_id: int | None = None
+) -> None:
+    """`limited_process_id`: the job's process, where something limits its runs."""
     row = {
         "tenant_id": tx.tenant_id,
         "job_id": job.id,
@@ -41,17 +44,19 @@ def begin(tx: Transaction, job: Any, robot_id: int, fence: int) -> None:
         "attempt": job.attempt,
         "fence": fence,
         "uses_resources": False,
+        "limited_process_id": limited_process_id,
         "consumed_at": tx.now,
     }
     tx.execute(_INSERT, row)
 
 
-def end(tx: Transaction, job_id: int) -> list[int]:
-    """End the live run of a job. Returns the ids of those ended that had touched resources."""
-    live = tx.execute(_LIVE_OF_JOB, {"p_job_id": job_id}).all()
+def end(tx: Transaction, job_id: int) -> list[Any]:
+    """End the live run of a job. Returns those ended, with what their end must look after:
+    `uses_resources`, `limited_process_id`."""
+    live: list[Any] = tx.execute(_LIVE_OF_JOB, {"p_job_id": job_id}).all()
     for run in live:
         tx.execute(_END, {"p_id": run.id, "p_now": tx.now})
-    return [run.id for run in live if run.uses_resources]
+    return live
 
 
 def of_robot(tx: Transaction, robot_id: int, job_guid: str | None) -> Any:

@@ -30,6 +30,7 @@ class Run(OwnedByTenant, Base):
     fence: Mapped[int] = mapped_column(BigInteger)
     uses_resources: Mapped[bool]  # has taken or locked one: its end must look for them
     touched_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # when it last did, to the second
+    limited_process_id: Mapped[int | None] = mapped_column(BigInteger)  # its end must look at these limits
     consumed_at: Mapped[datetime] = mapped_column(UtcDateTime)
     ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 

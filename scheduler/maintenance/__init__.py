@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from scheduler.maintenance import (
     beats,
     expired_keys,
+    limits,
     lines,
     lost_runs,
     orders,
@@ -41,6 +42,7 @@ DUTIES = (
     Duty("end_lost_runs", 1.0, lost_runs.run, judges_silence=True),
     Duty("end_overdue_runs", 1.0, time_limits.run),
     Duty("mark_lines", 2.0, lines.run),
+    Duty("let_in_held_jobs", 2.0, limits.run),
     Duty("repeat_orders", 2.0, orders.run),
     Duty("open_sessions", 1.0, sessions.run),
     Duty("sweep_resources", 1.0, resources.run),
