@@ -9,6 +9,7 @@ from flask import Flask
 from orchestrator.api import (
     access,
     auth,
+    calendars,
     cluster,
     jobs,
     nodes,
@@ -23,6 +24,7 @@ from orchestrator.api import (
     robots,
     sessions,
     tasks,
+    triggers,
 )
 from orchestrator.api.sherpa import queues as sherpa_queues
 from orchestrator.api.sherpa import tasks as sherpa_tasks
@@ -36,6 +38,8 @@ NOUNS = (
     jobs,
     queues,
     resources,
+    triggers,
+    calendars,
     tasks,
     cluster,
     nodes,

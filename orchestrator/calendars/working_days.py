@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -48,10 +49,12 @@ class WorkingDays:
 
 @lru_cache(maxsize=500)
 def public_holidays(country: str, subdivision: str | None, year: int) -> dict[date, str]:
-    """The names of a country's public holidays in a year, by date."""
+    """The names of a country's public holidays in a year, by date; none in years that are not known."""
     import holidays  # here: nothing else needs it, and starting is to be quick
 
-    return dict(holidays.country_holidays(country, subdiv=subdivision, years=year))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that some are known for some years only
+        return dict(holidays.country_holidays(country, subdiv=subdivision, years=year))
 
 
 @lru_cache(maxsize=1)

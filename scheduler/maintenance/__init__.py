@@ -15,6 +15,7 @@ from scheduler.maintenance import (
     resources,
     sessions,
     time_limits,
+    triggers,
 )
 from scheduler.term import Term
 
@@ -46,5 +47,7 @@ DUTIES = (
     Duty("repeat_orders", 2.0, orders.run),
     Duty("open_sessions", 1.0, sessions.run),
     Duty("sweep_resources", 1.0, resources.run),
+    Duty("fire_triggers", 1.0, triggers.run),
+    Duty("forget_firings", 600.0, triggers.forget),
     Duty("expire_keys", 600.0, expired_keys.run),
 )

@@ -38,7 +38,10 @@ def routes(app: Flask, policy: Policy) -> list[tuple[str, str]]:
 
 
 @sqlite
-def test_each_role_may_do_what_its_policy_says(app: Flask, caller: MakeToken) -> None:
+def test_each_role_may_do_what_its_policy_says(
+    app: Flask, caller: MakeToken, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.api.auth.FRESH_SECONDS", 3600.0)  # one of the calls revokes a token
     callers = {role: caller(role) for role in ROLES}
     for policy in (Policy.ADMIN, Policy.OPERATOR, Policy.VIEWER, Policy.VIEWER_OR_ROBOT, Policy.NODE):
         listed = routes(app, policy)
@@ -131,6 +134,9 @@ def test_another_tenant_finds_nothing_of_ours(
     named["session"] = a_session(parts, "r1")
     named["queue"] = admin.post("/api/v1/queues", {"name": "q1"}).json["id"]
     named["resource"] = admin.post(f"/api/v1/queues/{named['queue']}/resources", {"value": 1}).json["id"]
+    rule = {"name": "nightly", "process": process, "kind": "interval", "settings": {"seconds": 60}}
+    named["calendar"] = admin.post("/api/v1/calendars", {"name": "office"}).json["id"]
+    named["trigger"] = admin.post("/api/v1/triggers", rule).json["id"]
     strangers = [caller("admin", other_tenant), caller("node", other_tenant)]
     bodies = {
         "change_robot": {"name": "mine"},
@@ -145,6 +151,9 @@ def test_another_tenant_finds_nothing_of_ours(
         "unlock_resource": {},
         "finish_resource": {},
         "postpone_resource": {"for_seconds": 1},
+        "change_trigger": {"priority": 1},
+        "test_trigger": {"fire": True},
+        "change_calendar": {"weekdays": [1]},
         "session_opened": {"node": "n"},
         "session_closed": {"node": "n", "outcome": "closed"},
     }
@@ -165,7 +174,7 @@ def test_another_tenant_finds_nothing_of_ours(
             called += 1
     assert called >= 20
     stranger = strangers[0]
-    for path in ("robots", "processes", "jobs", "tasks", "sessions"):
+    for path in ("robots", "processes", "jobs", "tasks", "sessions", "triggers", "calendars"):
         assert stranger.get(f"/api/v1/{path}").json == {"items": [], "next": None}
     assert stranger.get("/api/v1/robots/" + robot["guid"]).status_code == 404
     assert [one["name"] for one in stranger.get("/api/v1/tokens").json["items"]] == ["a node", "a admin"]
