@@ -6,7 +6,7 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test check bench clean
+.PHONY: help run test check bench drill clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 8
@@ -31,6 +31,10 @@ check: ## look for mistakes without running: style, types, direction of imports
 bench: ## measure, as JSON lines; every figure is a ratio to something measured in the same run
 	@.ci/venv test
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
+
+drill: ## hurt a cluster and judge it, an hour or two; a table, and JSON lines (ARGS="kills --times 1000"; NICE=10)
+	@.ci/venv test
+	@nice -n $(or $(NICE),0) $(BIN)/python -m tests.drill $(ARGS)
 
 clean: ## remove what can be made again: .venv, caches, builds (the data in .botswain stay)
 	@rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .schemathesis

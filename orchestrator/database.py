@@ -73,6 +73,9 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 SQLITE_PATIENCE_SECONDS = 15.0
+# A client that is paused or cut off in mid-transaction keeps its row locks: those of a partition, say, for
+# which its successor waits, and everybody who creates a task there. So the server ends such a transaction.
+IDLE_TRANSACTION_SECONDS = 5
 BUSY_TIMEOUT = f"busy_timeout={SQLITE_PATIENCE_SECONDS * 1000:.0f}"
 MYSQL_IN_TRANSACTION = 1  # SERVER_STATUS_IN_TRANS, which comes with each answer
 
@@ -134,6 +137,9 @@ def engine_options(url: URL, pool_size: int = 5) -> dict[str, Any]:
     connect_args: dict[str, Any] = {"connect_timeout": 3}
     if url.get_backend_name() == "mysql":
         connect_args |= {"read_timeout": 20, "write_timeout": 20}
+        connect_args["init_command"] = f"SET SESSION idle_transaction_timeout = {IDLE_TRANSACTION_SECONDS}"
+    else:
+        connect_args["options"] = f"-c idle_in_transaction_session_timeout={IDLE_TRANSACTION_SECONDS}s"
     own_reset: dict[str, Any] = {"pool_reset_on_return": None} if url.get_backend_name() == "mysql" else {}
     return own_reset | {
         "pool_size": pool_size,

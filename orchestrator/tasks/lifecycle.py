@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+import structlog
 from sqlalchemy import bindparam, case, insert, or_, select, tuple_, update
 
 from orchestrator.database import new_guid
@@ -21,6 +22,8 @@ from orchestrator.errors import Conflict, NotFound, StaleFence
 from orchestrator.tasks.claim import REWINDS, ClaimedTask
 from orchestrator.tasks.model import PARTITIONS, RANK_SHIFT, Lane, Partition, Task, TaskKind, TaskStatus
 from orchestrator.transaction import Fact, Transaction
+
+log = structlog.get_logger(__name__)
 
 LOWEST_RANK = 100
 RETRY_DELAY = timedelta(seconds=5)
@@ -197,6 +200,8 @@ def lock_claimed(tx: Transaction, tasks: Sequence[ClaimedTask]) -> list[ClaimedT
     """Those of `tasks` whose claim still stands, locked until the transaction ends."""
     marks = {"p_ids": [t.id for t in tasks], "p_marks": [(t.id, t.fence) for t in tasks]}
     standing = set(tx.execute(_LOCK_CLAIMED, marks).scalars())
+    if gone := len(tasks) - len(standing):
+        log.info("stale_write_refused", what="claimed tasks", count=gone, actor=str(tx.actor))
     return [task for task in tasks if task.id in standing]
 
 

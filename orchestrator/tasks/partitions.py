@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import timedelta
+from typing import Any
 
 from sqlalchemy import or_, select, update
 
@@ -20,25 +21,35 @@ def acquire(tx: Transaction, wanted: Iterable[int], owner: str, lease: timedelta
     The epoch grows with each change of owner: writes of an earlier epoch match no row from then on. What
     an earlier owner had claimed goes back to its old places.
     """
-    ids = sorted(wanted)
+    ids = _lock_free(tx, sorted(wanted))
     if not ids:
         return []
-    free = or_(
+    taken = (
+        update(Partition)
+        .where(Partition.id.in_(ids), _is_free())
+        .values(owner=owner, epoch=Partition.epoch + 1, lease_until=tx.now + lease)
+    )
+    tx.execute(taken)
+    owned = [o for o in held(tx, owner) if o.partition in ids]
+    take_back_from(tx, [o.partition for o in owned], owner)
+    return owned
+
+
+def _lock_free(tx: Transaction, wanted: list[int]) -> list[int]:
+    """Those that nobody holds, without those that a rival is taking at this moment: who waited for each other
+    were seen to get leases that had ended before they were written."""
+    if not wanted:
+        return []
+    query = select(Partition.id).where(Partition.id.in_(wanted), _is_free()).order_by(Partition.id)
+    return list(tx.execute(query.with_for_update(skip_locked=True)).scalars())
+
+
+def _is_free() -> Any:
+    return or_(
         Partition.owner == "",
         Partition.lease_until.is_(None),
         Partition.lease_until < database_time(),
     )
-    taken = (
-        update(Partition)
-        .where(Partition.id.in_(ids), free)
-        .values(owner=owner, epoch=Partition.epoch + 1, lease_until=tx.now + lease)
-    )
-    if tx.execute(taken).rowcount == 0:
-        return []
-    owned = [o for o in held(tx, owner) if o.partition in ids]
-    for ownership in owned:
-        take_back_from(tx, ownership.partition, owner)
-    return owned
 
 
 def renew(tx: Transaction, owner: str, lease: timedelta) -> list[Ownership]:
@@ -71,11 +82,4 @@ def release(tx: Transaction, owner: str, partitions: Iterable[int]) -> None:
 
 def unowned(tx: Transaction) -> list[int]:
     """Partitions that nobody serves."""
-    query = select(Partition.id).where(
-        or_(
-            Partition.owner == "",
-            Partition.lease_until.is_(None),
-            Partition.lease_until < database_time(),
-        )
-    )
-    return list(tx.execute(query.order_by(Partition.id)).scalars())
+    return list(tx.execute(select(Partition.id).where(_is_free()).order_by(Partition.id)).scalars())

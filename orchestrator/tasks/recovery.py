@@ -26,11 +26,11 @@ def promote_due(tx: Transaction, partitions: Sequence[int]) -> int:
     return _requeue(tx, tx.execute(due).all(), TaskStatus.POSTPONED)
 
 
-def take_back_from(tx: Transaction, partition: int, epoch_owner: str) -> int:
-    """On adoption: what earlier owners had claimed in this partition and not handed on goes back."""
+def take_back_from(tx: Transaction, partitions: Sequence[int], epoch_owner: str) -> int:
+    """On adoption: what earlier owners had claimed in these partitions and not handed on goes back."""
     held = (
         select(Task.id, Task.partition, Task.lane, Task.position)
-        .where(Task.partition == partition, Task.status == TaskStatus.CLAIMED.value)
+        .where(Task.partition.in_(partitions), Task.status == TaskStatus.CLAIMED.value)
         .where(Task.owner != epoch_owner)
     )
     return _requeue(tx, tx.execute(held).all(), TaskStatus.CLAIMED)

@@ -9,7 +9,9 @@ from typing import Any
 import pymysql
 import pytest
 from sqlalchemy import event, select, update
+from sqlalchemy.exc import DBAPIError
 
+from orchestrator import database
 from orchestrator.errors import Unavailable
 from orchestrator.tasks.model import Partition
 from orchestrator.transaction import ATTEMPTS, Fact, Transaction
@@ -50,6 +52,23 @@ def test_a_deadlock_is_tried_again_and_both_take_place(scene: Scene) -> None:
     assert race(lambda: cross(0, 1, 2), lambda: cross(1, 2, 1)) == [None, None]
     assert sorted(tries) == [1, 2]
     assert (value(scene, 1), value(scene, 2)) == (before[0] + 2, before[1] + 2)
+
+
+@on("mariadb", "postgres")
+def test_who_is_cut_off_in_mid_transaction_holds_nobody_up(
+    migrated_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its connection stays open, as a paused machine's does; the server ends the transaction."""
+    monkeypatch.setattr(database, "IDLE_TRANSACTION_SECONDS", 1)
+    with Scene.open(migrated_database_url) as cut_off, Scene.open(migrated_database_url) as other:
+        before = value(other, 1)
+        connection = cut_off.transactions.engine.connect()
+        connection.execute(update(Partition).where(Partition.id == 1).values(next_seq=before + 100))
+        other.run(lambda tx: advance(tx, 1))  # waits for the row, or the database's patience would end
+        with pytest.raises(DBAPIError):
+            connection.commit()
+        connection.invalidate()
+        assert value(other, 1) == before + 1
 
 
 @on("mariadb")
