@@ -19,6 +19,7 @@ from orchestrator.api import (
     processes,
     queues,
     resource_access,
+    resource_batches,
     resources,
     robot_protocol,
     robots,
@@ -26,6 +27,7 @@ from orchestrator.api import (
     tasks,
     triggers,
 )
+from orchestrator.api.resource_batches import ResourceBatches
 from orchestrator.api.sherpa import queues as sherpa_queues
 from orchestrator.api.sherpa import tasks as sherpa_tasks
 from orchestrator.api.waiting_room import WaitingRoom
@@ -61,6 +63,7 @@ def register(app: Flask, parts: Parts) -> None:
     app.extensions[operations.OPENAPI] = cache(partial(openapi.encoded, known))
     room = WaitingRoom(parts.config.redis_url, parts.config.waiting_capacity)
     app.extensions[resource_access.ROOM] = room
+    app.extensions[resource_batches.EXTENSION] = ResourceBatches(parts)
     robot_protocol.register(app, parts, room)
     largest = max(parts.config.max_body_bytes, parts.config.max_package_bytes + processes.FORM_ROOM)
     app.wsgi_app = WholeBody(app.wsgi_app, largest)  # type: ignore[method-assign]

@@ -11,11 +11,13 @@ import ipaddress
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, TypeVar
 
 from flask import Flask, current_app, g, request
+from redis import RedisError
 
 from orchestrator.api.robot_fields import Credentials
 from orchestrator.errors import Forbidden, Unauthenticated
@@ -91,6 +93,7 @@ class Callers:
         given = parts.config.admin_token.get_secret_value()
         self._admin_digest = parts.config.digest(given) if given else ""
         self._known: dict[str, tuple[float, Identity]] = {}
+        self._robots: dict[str, Identity] = {}  # by their digests; each time Redis is asked if it is still so
         self._lock = threading.Lock()
 
     def admit(self, policy: Policy | None) -> Identity:
@@ -141,9 +144,23 @@ class Callers:
     def _robot(self, credentials: Credentials) -> Identity:
         digest = self._parts.config.digest
         secret_digest = digest(credentials.secret) if credentials.secret else ""
+        auth = f"{digest(credentials.guid)} {secret_digest}"
+        known = self._robots.get(auth)
+        with suppress(RedisError):
+            if known is not None and self._parts.presence.is_vouched_for(known.actor.id, auth):
+                return known
+        identity = self._look_up_robot(digest(credentials.guid), secret_digest)
+        with self._lock:
+            if len(self._robots) >= MEMORY_LIMIT:
+                self._robots.clear()
+            self._robots[auth] = identity
+        with suppress(RedisError):
+            self._parts.presence.vouch(identity.actor.id, auth)
+        return identity
 
+    def _look_up_robot(self, guid_digest: str, secret_digest: str) -> Identity:
         def find(tx: Transaction) -> Any:
-            return authenticate(tx, digest(credentials.guid))
+            return authenticate(tx, guid_digest)
 
         robot = self._parts.transactions.run(find, tenant_id=SYSTEM_TENANT, read_only=True)
         if robot is None or not hmac.compare_digest(robot.secret_digest or secret_digest, secret_digest):

@@ -56,7 +56,7 @@ class Call:
 
         `fingerprint` stands for the body where that is not the same bytes each time it is sent.
         """
-        key = Key.of(request, fingerprint or _body_digest()) if request.method == "POST" else None
+        key = Key.of(request, fingerprint or body_digest()) if request.method == "POST" else None
         if key is None:
             return self.answer(self._settled(work))
 
@@ -95,5 +95,5 @@ class Call:
         return Response(body, status, content_type="application/json")
 
 
-def _body_digest() -> str:
+def body_digest() -> str:
     return hashlib.sha256(request.get_data()).hexdigest()

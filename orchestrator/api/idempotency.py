@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -75,16 +75,8 @@ class Minted:
 
 def take(tx: Transaction, key: Key) -> None:
     """Claim the key for this transaction, or raise `KeyTaken`."""
-    row = {
-        "tenant_id": tx.tenant_id,
-        "key": key.text,
-        "request_digest": key.request_digest,
-        "status_code": UNFINISHED,
-        "answer": None,
-        "created_at": tx.now,
-    }
     try:
-        tx.execute(insert(IdempotencyKey), row)
+        tx.execute(insert(IdempotencyKey), _row(tx, key, UNFINISHED, None))
     except exc.IntegrityError:
         raise KeyTaken from None
 
@@ -95,6 +87,27 @@ def keep(tx: Transaction, key: Key, status: int, answer: Any, minted: Minted | N
         hidden = {name: value for name, value in answer.items() if name != minted.name}
         answer = {"nonce": minted.nonce, "rest": hidden}
     tx.execute(_of(update(IdempotencyKey), tx, key).values(status_code=status, answer=answer))
+
+
+def keep_all(tx: Transaction, answered: Sequence[tuple[Key, int, Any]]) -> None:
+    """Claim keys and store their answers, status beside them, in one step.
+
+    Raises `IntegrityError` where one of them was used before: the transaction must then be rolled back.
+    """
+    rows = [_row(tx, key, status, answer) for key, status, answer in answered]
+    if rows:
+        tx.execute(insert(IdempotencyKey), rows)
+
+
+def _row(tx: Transaction, key: Key, status: int, answer: Any) -> dict[str, Any]:
+    return {
+        "tenant_id": tx.tenant_id,
+        "key": key.text,
+        "request_digest": key.request_digest,
+        "status_code": status,
+        "answer": answer,
+        "created_at": tx.now,
+    }
 
 
 def replay(tx: Transaction, key: Key, minted: Minted | None) -> tuple[int, Any]:

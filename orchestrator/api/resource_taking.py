@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -15,10 +16,11 @@ from orchestrator.api.patience import Nothing, Place, patiently
 from orchestrator.api.resource_access import room, who
 from orchestrator.resources import lifecycle as verbs
 from orchestrator.resources import queues, waits
+from orchestrator.resources.batches import Alone
 from orchestrator.resources.conditions import Condition
 from orchestrator.resources.lifecycle import Taken
 from orchestrator.resources.locks import Mode
-from orchestrator.resources.waits import queue_line
+from orchestrator.resources.waits import NEWCOMER, queue_line
 from orchestrator.transaction import Transaction
 
 PATIENCE_WITH_PROPOSALS = 3
@@ -33,8 +35,13 @@ def take(
     *,
     end: Callable[[datetime], datetime | None] = lambda _: None,
     wait_seconds: float = 0,
+    together: Callable[[bool], Any] | None = None,
 ) -> Response:
-    """What `show` makes of the resource taken. Raises `Nothing` where none fits within `wait_seconds`."""
+    """What `show` makes of the resource taken. Raises `Nothing` where none fits within `wait_seconds`.
+
+    `together` is tried first: it takes in company with others, for those who are not in line yet, and
+    returns what is to be answered. Its argument: whether to leave what others wait for to them.
+    """
     condition = Condition.read(where)
     token = uuid.uuid4().hex
     tries = 0
@@ -42,6 +49,9 @@ def take(
     def attempt(ticket: int | None) -> Response:
         nonlocal tries
         tries += 1
+        if together is not None and ticket in (None, NEWCOMER) and tries <= PATIENCE_WITH_PROPOSALS:
+            with suppress(Alone):
+                return _answered(call, together(ticket is not None))
         chosen: set[int] = set()
 
         def propose(ids: Sequence[int]) -> int | None:
@@ -76,3 +86,9 @@ def take(
         waits.stay(tx, place.ticket)
 
     return patiently(call, room(), wait_seconds, attempt, join, stay)
+
+
+def _answered(call: Call, view: Any) -> Response:
+    if view is None:
+        raise Nothing
+    return call.answer(view)

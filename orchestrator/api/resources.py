@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from flask import Response
 
@@ -12,6 +15,7 @@ from orchestrator.api.json_input import read_json
 from orchestrator.api.operation import OneOrMany
 from orchestrator.api.patience import Nothing
 from orchestrator.api.resource_access import reader, waiting_at, who, written
+from orchestrator.api.resource_batches import resource_batches
 from orchestrator.api.resource_fields import (
     FinishIn,
     LockIn,
@@ -33,6 +37,7 @@ from orchestrator.insights.resources import ResourceEvent, ResourceView, TakenVi
 from orchestrator.resources import create as creation
 from orchestrator.resources import lifecycle as verbs
 from orchestrator.resources import locks, queues, turns
+from orchestrator.resources.batches import Alone
 from orchestrator.resources.conditions import Condition
 from orchestrator.resources.create import RESOURCES_IN_ONE_REQUEST, NewResource
 from orchestrator.resources.lifecycle import Taken
@@ -112,9 +117,23 @@ def take_resource(call: Call, queue: str, body: TakeIn) -> Response:
     def show(tx: Transaction, found: Taken) -> TakenView:
         return seen.taken(tx, found.row, found.fence)
 
+    def together(in_turn: bool) -> Any:
+        where = json.dumps(body.where, sort_keys=True)
+        return resource_batches().take(call, queue, Condition.read(body.where), where, in_turn=in_turn)
+
     modes = MODES[body.lock]
+    is_usual = body.lock == "read" and body.until is None and body.for_seconds is None
     try:
-        return take(call, queue, body.where, modes, show, end=body.end, wait_seconds=body.wait_seconds)
+        return take(
+            call,
+            queue,
+            body.where,
+            modes,
+            show,
+            end=body.end,
+            wait_seconds=body.wait_seconds,
+            together=together if is_usual else None,
+        )
     except Nothing:
         return Response(status=204)
 
@@ -201,6 +220,10 @@ def finish_resource(call: Call, resource: str, body: FinishIn) -> Response:
     told = {"result": body.result, "error": body.error, "error_kind": kind, "fence": body.fence}
 
     def attempt(ticket: int | None) -> Response:
+        if kind is None and ticket is None:
+            with suppress(Alone):
+                return call.answer(resource_batches().finish(call, resource, body.result, body.fence))
+
         def work(tx: Transaction) -> ResourceView:
             return seen.view(tx, verbs.finish(tx, resource, who(call, tx), **told, ticket=ticket))
 

@@ -107,6 +107,17 @@ def _is_due_to(earlier: Sequence[waits.Earlier], row: Any, now: datetime) -> boo
 def granted(
     tx: Transaction, row: Any, who: Initiator, modes: Sequence[Mode], until: datetime | None
 ) -> Taken:
+    fence, values = taking(tx, row, who, modes, until)
+    after = changes.apply(
+        tx, "take", row, values, who, locks=[str(mode) for mode in modes], until=_text(until)
+    )
+    return Taken(after, fence)
+
+
+def taking(
+    tx: Transaction, row: Any, who: Initiator, modes: Sequence[Mode], until: datetime | None
+) -> tuple[int, dict[str, Any]]:
+    """The fence of the grant, and the columns that make `row` taken: with a read lock, work begins."""
     fence, values = locks.granting(row, modes, who, until)
     values["updated_at"] = tx.now
     if Mode.READ in modes:
@@ -116,10 +127,7 @@ def granted(
             "taken_by": who.run_id,
             "progress_at": tx.now,
         }
-    after = changes.apply(
-        tx, "take", row, values, who, locks=[str(mode) for mode in modes], until=_text(until)
-    )
-    return Taken(after, fence)
+    return fence, values
 
 
 def read(tx: Transaction, public_id: str, who: Initiator, ticket: int | None = None) -> Row:
@@ -194,13 +202,26 @@ def finish(
             return dict(row._mapping)
         raise Conflict(f"The resource is {STATUS_NAMES[ResourceStatus(row.status)]} already.")
     mine = tuple(Mode) if who.is_person else locks.own(row, who, tx.now)
-    values = {"updated_at": tx.now, "taken_by": None, "result": result, "error": error, **locks.freeing(mine)}
     if error_kind is None:
-        values |= {"status": ResourceStatus.PROCESSED.value, "error_kind": None}
+        values = processed(tx, mine, result)
         return changes.apply(tx, "finish", row, values, who, frees=True, result=result)
+    values = processed(tx, mine, result) | {"error": error}
     queue = queues.by_id(tx, row.queue_id)
     values |= retries.after_error(tx, queue, row, error_kind)
     return changes.apply(tx, "fail", row, values, who, frees=True, error=error, kind=error_kind.value)
+
+
+def processed(tx: Transaction, freed: Iterable[Mode], result: Any) -> dict[str, Any]:
+    """The columns of a resource that is done, with these locks freed."""
+    return {
+        "status": ResourceStatus.PROCESSED.value,
+        "updated_at": tx.now,
+        "taken_by": None,
+        "result": result,
+        "error": None,
+        "error_kind": None,
+        **locks.freeing(freed),
+    }
 
 
 def lock(

@@ -28,18 +28,23 @@ class Proposals:
         self._script = redis.register_script((Path(__file__).parent / "propose.lua").read_text("utf-8"))
 
     def choose(self, ids: Sequence[int], token: str) -> int | None:
-        """One of `ids`, the earliest that nobody else is being given; None where each is being given.
+        """One of `ids`, the earliest that nobody else is being given; None where each is being given."""
+        return next(iter(self.choose_some(ids, 1, token)), None)
+
+    def choose_some(self, ids: Sequence[int], count: int, token: str) -> Sequence[int]:
+        """Up to `count` of `ids`, the earliest that nobody else is being given.
 
         While Redis is away every robot is sent for the first: slower, and as right, because SQL decides.
         """
         if not ids:
-            return None
+            return ()
         try:
             keys = [KEY.format(resource_id) for resource_id in ids]
-            index = self._breaker.call(lambda: self._script(keys=keys, args=[token, FORGOTTEN_AFTER_MS]))
+            arguments = [token, FORGOTTEN_AFTER_MS, count]
+            indices = self._breaker.call(lambda: self._script(keys=keys, args=arguments))
         except RedisError:
-            return ids[0]
-        return ids[cast(int, index) - 1] if index else None
+            return ids[:count]
+        return [ids[index - 1] for index in cast(list[int], indices)]
 
     def forget(self, *resource_ids: int) -> None:
         """They are not being given any more: another may be sent for them."""

@@ -131,9 +131,32 @@ _BY_ID = select(*COLUMNS).where(
     Resource.tenant_id == bindparam("p_tenant_id"), Resource.id == bindparam("p_id")
 )
 
+_BY_IDS = select(*COLUMNS).where(
+    Resource.tenant_id == bindparam("p_tenant_id"), Resource.id.in_(bindparam("p_ids", expanding=True))
+)
+_BY_PUBLIC_IDS = select(*COLUMNS).where(
+    Resource.tenant_id == bindparam("p_tenant_id"),
+    Resource.public_id.in_(bindparam("p_public_ids", expanding=True)),
+)
+
+
+def by_ids(tx: Transaction, ids: Sequence[int]) -> Sequence[Any]:
+    return tx.execute(_BY_IDS, {"p_tenant_id": tx.tenant_id, "p_ids": list(ids)}).all()  # type: ignore[no-any-return]
+
+
+def by_public_ids(tx: Transaction, public_ids: Sequence[str]) -> Sequence[Any]:
+    """Ids in their `public_form`."""
+    asked = {"p_tenant_id": tx.tenant_id, "p_public_ids": list(public_ids)}
+    return tx.execute(_BY_PUBLIC_IDS, asked).all()  # type: ignore[no-any-return]
+
+
+def public_form(given: str) -> str:
+    """A public id as it is stored, whatever way it was spelled."""
+    return given.strip().strip("{}").lower()
+
 
 def by_public_id(tx: Transaction, public_id: str) -> Any | None:
-    asked = {"p_tenant_id": tx.tenant_id, "p_public_id": public_id.strip().strip("{}").lower()}
+    asked = {"p_tenant_id": tx.tenant_id, "p_public_id": public_form(public_id)}
     return tx.execute(_BY_PUBLIC_ID, asked).one_or_none()
 
 

@@ -19,11 +19,13 @@ from redis import TimeoutError as RedisTimeout
 from orchestrator.robots.scripts import Packed, Scripts
 
 KEY = "botswain:robot:{}"
+VOUCHER = "botswain:voucher:{}"
 BEATS = "botswain:beats"
 LINE = "botswain:line:{}"
 WAKE_CHANNEL = "botswain:wake"
 SLOW = -1
 PAUSE_AFTER_FAILURE_SECONDS = 1.0
+VOUCHER_MS = 5000
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -118,9 +120,18 @@ class Presence:
             pipe.execute()
 
     @_unless_away
+    def vouch(self, robot_id: int, auth: str) -> None:
+        """SQL has just said that these are the robot's digests: for some seconds it need not be asked."""
+        self.redis.set(VOUCHER.format(robot_id), auth, px=VOUCHER_MS)
+
+    @_unless_away
+    def is_vouched_for(self, robot_id: int, auth: str) -> bool:
+        return self.redis.get(VOUCHER.format(robot_id)) == auth.encode()
+
+    @_unless_away
     def forget(self, robot_ids: Iterable[int]) -> None:
-        """The next beat of these robots goes to SQL."""
-        keys = [KEY.format(robot_id) for robot_id in set(robot_ids)]
+        """The next beat, or other request, of these robots goes to SQL."""
+        keys = [key.format(robot_id) for robot_id in set(robot_ids) for key in (KEY, VOUCHER)]
         if keys:
             self.redis.delete(*keys)
 

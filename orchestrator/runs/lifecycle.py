@@ -27,8 +27,20 @@ _HOLD = (
     .where(Run.id == bindparam("p_id"), Run.tenant_id == bindparam("p_tenant_id"), Run.ended_at.is_(None))
     .with_for_update(read=True)
 )
+_HOLD_OF_ROBOTS = (
+    select(Run.id, Run.robot_id, Run.job_guid, Run.uses_resources)
+    .where(
+        Run.robot_id.in_(bindparam("p_robot_ids", expanding=True)),
+        Run.tenant_id == bindparam("p_tenant_id"),
+        Run.ended_at.is_(None),
+    )
+    .order_by(Run.id)
+    .with_for_update(read=True)
+)
 _MARK = (
-    update(Run).where(Run.id == bindparam("p_id"), Run.uses_resources == false()).values(uses_resources=True)
+    update(Run)
+    .where(Run.id.in_(bindparam("p_ids", expanding=True)), Run.uses_resources == false())
+    .values(uses_resources=True)
 )
 
 
@@ -66,7 +78,20 @@ def of_robot(tx: Transaction, robot_id: int, job_guid: str | None) -> Any:
     with it.
     """
     asked = {"p_robot_id": robot_id, "p_tenant_id": tx.tenant_id}
-    live: Sequence[Any] = tx.execute(_LIVE_OF_ROBOT, asked).all()
+    return choose(tx.execute(_LIVE_OF_ROBOT, asked).all(), job_guid)
+
+
+def of_robots(tx: Transaction, robot_ids: Sequence[int]) -> dict[int, list[Any]]:
+    """The live runs of each of these robots; none of them ends before this transaction does."""
+    asked = {"p_robot_ids": sorted(set(robot_ids)), "p_tenant_id": tx.tenant_id}
+    found: dict[int, list[Any]] = {}
+    for run in tx.execute(_HOLD_OF_ROBOTS, asked):
+        found.setdefault(run.robot_id, []).append(run)
+    return found
+
+
+def choose(live: Sequence[Any], job_guid: str | None) -> Any:
+    """Of a robot's live runs, the named job's, or the only one. Raises `NoRun`."""
     if job_guid is not None:
         live = [run for run in live if run.job_guid == job_guid.strip().strip("{}").lower()]
         if not live:
@@ -84,7 +109,13 @@ def hold(tx: Transaction, run_id: int) -> None:
     if run is None:
         raise NoRun("The run has ended: what it held is released, and it can take nothing more.")
     if not run.uses_resources:
-        tx.execute(_MARK, {"p_id": run_id})
+        mark_used(tx, [run_id])
+
+
+def mark_used(tx: Transaction, run_ids: Sequence[int]) -> None:
+    """Note that these runs touch resources: their ends must look for them."""
+    if run_ids:
+        tx.execute(_MARK, {"p_ids": run_ids})
 
 
 class NoRun(Conflict):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from typing import Any, Self
 
@@ -14,16 +15,16 @@ from redis import Redis
 from sqlalchemy import create_engine, make_url
 
 from orchestrator.api.patience import settled
+from orchestrator.batching import Batcher
 from orchestrator.database import engine_options, prepare
-from orchestrator.resources import lifecycle as verbs
-from orchestrator.resources import proposals
+from orchestrator.resources import batches, proposals
+from orchestrator.resources.batches import Asker, Finish, Request, Take
 from orchestrator.resources.conditions import Condition
-from orchestrator.resources.locks import Initiator, Mode
 from orchestrator.resources.proposals import Proposals
 from orchestrator.robots.presence import WAKE_CHANNEL
 from orchestrator.tenancy import DEFAULT_TENANT
-from orchestrator.transaction import Actor, Transaction, Transactions
-from tests.benchmarks.resource_tables import PLAIN_HEAD, PLAIN_TAKE, QUEUE, connect
+from orchestrator.transaction import SYSTEM, Actor, Transaction, Transactions
+from tests.benchmarks.resource_tables import PLAIN_HEAD, PLAIN_TAKE, QUEUE_ID, connect
 
 PROCESSES = 4
 IN_PROGRESS, PROCESSED = 1, 2
@@ -38,28 +39,29 @@ class Verbs:
         self.transactions = Transactions(prepare(create_engine(url, **options)))
         self.proposals = Proposals(Redis.from_url(redis_url), WAKE_CHANNEL)
         proposals.subscribe(self.transactions, self.proposals)
+        self._batcher: Batcher[Request, Any] = Batcher(self._perform)
 
     def run(self, work: Callable[[Transaction], Any], actor: Actor) -> Any:
         return self.transactions.run(work, tenant_id=DEFAULT_TENANT, actor=actor)
 
     def take(self, run_id: int, where: dict[str, Any] | None = None) -> Any:
         """The row taken, or None."""
-        condition, token = Condition.read(where or {}), uuid.uuid4().hex
-
-        def work(tx: Transaction) -> Any:
-            who = Initiator(run_id=run_id, job_guid=f"job-{run_id}")
-            return verbs.take(
-                tx, QUEUE, condition, who, (Mode.READ,), None, lambda ids: self.proposals.choose(ids, token)
-            )
-
-        taken = settled(lambda: self.run(work, _robot(run_id)))
+        condition = Condition.read(where or {})
+        asked = Take(_asker(run_id), QUEUE_ID, condition, json.dumps(where))
+        taken = settled(lambda: self._batcher.submit(DEFAULT_TENANT, asked))
         return taken.row if taken is not None else None
 
     def finish(self, run_id: int, guid: str) -> None:
-        who = Initiator(run_id=run_id, job_guid=f"job-{run_id}")
-        settled(
-            lambda: self.run(lambda tx: verbs.finish(tx, guid, who, result={"done": True}), _robot(run_id))
-        )
+        ending = Finish(_asker(run_id), guid, {"done": True})
+        settled(lambda: self._batcher.submit(DEFAULT_TENANT, ending))
+
+    def _perform(self, requests: Sequence[Request]) -> list[Any]:
+        token = uuid.uuid4().hex
+
+        def propose(ids: Sequence[int], count: int) -> Sequence[int]:
+            return self.proposals.choose_some(ids, count, token)
+
+        return list(self.run(lambda tx: batches.perform(tx, requests, propose), SYSTEM))
 
     def step(self, run_id: int) -> Step:
         def once() -> bool:
@@ -71,8 +73,8 @@ class Verbs:
         return once
 
 
-def _robot(run_id: int) -> Actor:
-    return Actor("robot", f"robot-{run_id}", run_id)
+def _asker(run_id: int) -> Asker:
+    return Asker(Actor("robot", f"robot-{run_id}", run_id))
 
 
 def plain_step(url: str, run_id: int, *, finishes: bool) -> Step:
