@@ -40,7 +40,7 @@ class Proposals:
             return ()
         try:
             keys = [KEY.format(resource_id) for resource_id in ids]
-            arguments = [token, FORGOTTEN_AFTER_MS, count]
+            arguments: list[str | int] = [token, FORGOTTEN_AFTER_MS, count]
             indices = self._breaker.call(lambda: self._script(keys=keys, args=arguments))
         except RedisError:
             return ids[:count]

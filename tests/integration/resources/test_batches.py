@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import random
-import time
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -242,7 +241,15 @@ def test_without_the_version_guard_the_checker_convicts_a_batch(
 
     monkeypatch.setattr(bulk, "_statement", unguarded)
     crowd = Crowd(Line(scene, 40), 12)
-    meeting = random.Random(1)
-    crowd.gate = lambda: time.sleep(meeting.uniform(0, 0.02))
+    both = threading.Barrier(2)
+
+    def meet() -> None:
+        """Until the other batch has looked, too, if there is one."""
+        try:
+            both.wait(0.3)
+        except threading.BrokenBarrierError:
+            both.reset()
+
+    crowd.gate = meet
     found = crowd.empty()
     assert any(one.startswith(("fences_grow", "no_grant_while_held")) for one in found), found[:3]
