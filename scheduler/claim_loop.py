@@ -65,7 +65,7 @@ class ClaimLoop(threading.Thread):
         try:
             batch = self._serve(owned[line[0]], line)
         finally:
-            self._lineup.put_back(line, batch.next_created_at if batch else None)
+            self._lineup.put_back(line, *(batch.next_created_at, batch.next_tenant_id) if batch else (None,))
 
     def _serve(self, ownership: Ownership, line: Line) -> Batch | None:
         lane = line[1]

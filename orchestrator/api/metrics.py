@@ -90,6 +90,14 @@ class Installation(Collector):
             "botswain_oldest_waiting_seconds", "Age of the oldest task in line", now.oldest_waiting_seconds
         )
 
+        yield GaugeMetricFamily(
+            "botswain_permits_held", "Permits of semaphores in the hands of runs", now.permits_held
+        )
+        yield GaugeMetricFamily(
+            "botswain_breakers_open", "Processes that a breaker keeps from starting", now.breakers_open
+        )
+        yield GaugeMetricFamily("botswain_held_lines", "Lines in which limits hold jobs back", now.held_lines)
+
     def _read(self) -> Gauges | None:
         with self._lock:
             if time.monotonic() - self._read_at > FRESH_SECONDS:

@@ -62,6 +62,12 @@ class Client:
         request.headers["Idempotency-Key"] = str(uuid.uuid4())
         return _document(self._send(request))
 
+    def patch(self, *path: str, json: Any) -> Document:
+        return _document(self._send(self._http.build_request("PATCH", _path(path), json=json)))
+
+    def delete(self, *path: str) -> None:
+        self._send(self._http.build_request("DELETE", _path(path)))
+
     def items(self, *path: str, limit: int, **query: Any) -> Iterator[Document]:
         """Up to `limit` items of a list, however many pages that takes."""
         cursor = None

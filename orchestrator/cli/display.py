@@ -23,6 +23,9 @@ STYLES = {
     "up": "green",
     "draining": "yellow",
     "lost": "red",
+    "open": "red",
+    "half_open": "yellow",
+    "closed": "green",
 }
 WIDTH_OF_FILES = 160
 

@@ -11,7 +11,8 @@ from sqlalchemy import select
 
 from orchestrator.cluster.lifecycle import SCHEDULER, living
 from orchestrator.insights import jobs as seen
-from orchestrator.insights.line import why_it_waits
+from orchestrator.insights.held import why_it_is_held_back
+from orchestrator.insights.line import place_in_line, why_it_waits
 from orchestrator.insights.reason import Reason
 from orchestrator.jobs.model import JobHistory
 from orchestrator.jobs.states import LIVE, STATE_NAMES, TERMINAL, Event, Status
@@ -52,7 +53,9 @@ def _reasons(tx: Transaction, row: Any, presence: Presence) -> Iterator[Reason]:
     elif row.robot_id > 0:
         yield _taken(tx, row)
     else:
-        yield from why_it_waits(tx, row, presence)
+        held = list(why_it_is_held_back(tx, row))
+        yield from held
+        yield from place_in_line(tx, row) if held else why_it_waits(tx, row, presence)
     if row.attempt > 1 and row.status not in TERMINAL:
         yield _another_attempt(tx, row)
 

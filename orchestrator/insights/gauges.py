@@ -10,8 +10,9 @@ from sqlalchemy import func, select
 from orchestrator.cluster.model import Node
 from orchestrator.insights.robots import STATE_NAMES as ROBOT_STATES
 from orchestrator.insights.tasks import STATES as TASK_STATES
-from orchestrator.jobs.model import Job
+from orchestrator.jobs.model import HeldLine, Job
 from orchestrator.jobs.states import STATE_NAMES as JOB_STATES
+from orchestrator.limits.model import Breaker, BreakerState, Permit
 from orchestrator.robots.model import Robot, RobotStatus
 from orchestrator.tasks.model import Task, TaskStatus
 from orchestrator.transaction import Transaction
@@ -26,6 +27,9 @@ class Gauges:
     robots: dict[str, int]
     nodes: dict[str, int]
     oldest_waiting_seconds: float
+    permits_held: int
+    breakers_open: int
+    held_lines: int
 
 
 def gauges(tx: Transaction) -> Gauges:
@@ -39,7 +43,20 @@ def gauges(tx: Transaction) -> Gauges:
     for status, count in _counts(tx, Robot.status, Robot.deleted_at.is_(None)):
         robots[ROBOT_STATES[RobotStatus(status)].lower()] += count
     nodes = {"scheduler": 0, "worker": 0} | dict(_counts(tx, Node.kind, Node.lease_until > tx.now))
-    return Gauges(jobs, tasks, robots, nodes, _oldest_waiting(tx))
+    return Gauges(
+        jobs,
+        tasks,
+        robots,
+        nodes,
+        _oldest_waiting(tx),
+        permits_held=int(tx.execute(select(func.coalesce(func.sum(Permit.permits), 0))).scalar_one()),
+        breakers_open=_count(tx, Breaker.id, Breaker.state != BreakerState.CLOSED.value),
+        held_lines=_count(tx, HeldLine.id),
+    )
+
+
+def _count(tx: Transaction, column: Any, *conditions: Any) -> int:
+    return int(tx.execute(select(func.count(column)).where(*conditions)).scalar_one())
 
 
 def _counts(tx: Transaction, column: Any, *conditions: Any) -> list[tuple[Any, int]]:

@@ -31,8 +31,12 @@ class Target:
 
 
 def why_it_waits(tx: Transaction, job: Any, presence: Presence) -> Iterator[Reason]:
+    yield from _about_robots(tx, _target(tx, job), presence)
+    yield from place_in_line(tx, job)
+
+
+def place_in_line(tx: Transaction, job: Any) -> Iterator[Reason]:
     target = _target(tx, job)
-    yield from _about_robots(tx, target, presence)
     before = _before(tx, job)
     if before == 1:
         yield Reason("behind_others", f"One job for {target.phrase} stands before it.")
@@ -58,7 +62,7 @@ def _before(tx: Transaction, job: Any) -> int:
     line = (
         select(Job.id)
         .where(Job.tenant_id == tx.tenant_id, Job.status == Status.PENDING.value, Job.target == job.target)
-        .where(Job.robot_id == 0)
+        .where(Job.robot_id.in_([0, -job.process_id]))  # of those that limits hold back, its own kind
         .where(or_(Job.rank < job.rank, and_(Job.rank == job.rank, Job.id < job.id)))
         .limit(COUNTED)
         .subquery()

@@ -23,6 +23,7 @@ from orchestrator.jobs.states import LIVE, Status
 from orchestrator.limits import breakers, permits, requirements
 from orchestrator.limits.breakers import Ended
 from orchestrator.limits.model import EVERY_PROCESS, Permit
+from orchestrator.limits.permits import Taker
 from orchestrator.transaction import Transaction
 
 WINDOW = 200  # jobs of a line that step aside together
@@ -96,7 +97,7 @@ def held_back(tx: Transaction, job: Any, robot_id: int) -> set[int]:
     if process_id is None:
         return set()
     # First the semaphores, then the breaker, in every transaction.
-    if permits.take(tx, process_id, job, robot_id):
+    if permits.take(tx, Taker(job.id, job.fence + 1, process_id, robot_id)):
         if breakers.let_begin(tx, process_id, job.id):
             return set()
         permits.give_back(tx, job.id)

@@ -6,7 +6,7 @@ lets one run try: half-open. Its success closes the breaker, its failure opens i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -98,29 +98,23 @@ def close(tx: Transaction, process: Any) -> None:
         audit.record(tx, "breaker.close", process.name, was=breaker.reason)
 
 
-def configure(
-    tx: Transaction, process_id: int, failures: int, within_seconds: int, cooldown_seconds: int | None
-) -> None:
-    """Give the process a breaker, or other settings to the one that it has; that one stays as it is."""
-    settings = {
-        "failures": failures,
-        "within_seconds": within_seconds,
-        "cooldown_seconds": cooldown_seconds,
-    }
-    breaker = _locked(tx, process_id)
-    if breaker is None:
-        new = {"tenant_id": tx.tenant_id, "process_id": process_id, "state": BreakerState.CLOSED.value}
-        tx.execute(insert(Breaker), settings | new | {"recent": [], "trial_job_id": 0})
+def configure(tx: Transaction, process: Any, settings: Mapping[str, Any] | None) -> None:
+    """Give the process a breaker (`failures`, `within_seconds`, `cooldown_seconds`), other settings to the
+    one that it has, which stays open or closed; or None, and it has none any more."""
+    breaker = _locked(tx, process.id)
+    audit.record(tx, "process.limit", process.name, breaker=dict(settings) if settings else None)
+    if settings is None:
+        mine = delete(Breaker).where(Breaker.process_id == process.id, Breaker.tenant_id == tx.tenant_id)
+        tx.execute(mine)
         return
-    trial_at = None
-    if breaker.opened_at is not None and cooldown_seconds is not None:
-        trial_at = breaker.opened_at + timedelta(seconds=cooldown_seconds)
+    if breaker is None:
+        new = {"tenant_id": tx.tenant_id, "process_id": process.id, "state": BreakerState.CLOSED.value}
+        tx.execute(insert(Breaker), dict(settings) | new | {"recent": [], "trial_job_id": 0})
+        return
+    trial_at, cooldown = None, settings["cooldown_seconds"]
+    if breaker.opened_at is not None and cooldown is not None:
+        trial_at = breaker.opened_at + timedelta(seconds=cooldown)
     _set(tx, breaker, **settings, trial_at=trial_at)
-
-
-def remove(tx: Transaction, process_id: int) -> None:
-    mine = delete(Breaker).where(Breaker.process_id == process_id, Breaker.tenant_id == tx.tenant_id)
-    tx.execute(mine)
 
 
 def find(tx: Transaction, process_id: int) -> Any | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -56,34 +57,49 @@ _GIVE_BACK = delete(Permit).where(
 )
 
 
-def take(tx: Transaction, process_id: int, job: Any, robot_id: int) -> bool:
-    """Take every permit that a run of the process requires, or none and say so.
+@dataclass(frozen=True)
+class Taker:
+    """A run: what holds permits. `id` and `fence` are the job's."""
 
-    `job` is the row as it was before its robot has it: the run is the next fence.
-    """
-    required = {row.semaphore_id: row.permits for row in _required(tx, [process_id])}
-    if not required:
+    id: int
+    fence: int
+    process_id: int
+    robot_id: int
+
+
+def take(tx: Transaction, run: Taker) -> bool:
+    """Take every permit that the run requires, or none and say so."""
+    needed = required(tx, run.process_id)
+    if not needed:
         return True
-    semaphores = lock(tx, required)
-    used = _used(tx, required)
-    if any(used[row.id] + required[row.id] > row.permits for row in semaphores):
+    semaphores = lock(tx, needed)
+    used = _used(tx, needed)
+    if any(used[one.id] + needed[one.id] > one.permits for one in semaphores):
         return False
-    rows = [
-        {
-            "tenant_id": tx.tenant_id,
-            "semaphore_id": row.id,
-            "job_id": job.id,
-            "fence": job.fence + 1,
-            "process_id": process_id,
-            "robot_id": robot_id,
-            "permits": required[row.id],
-            "taken_at": tx.now,
-            "lease_until": tx.now + timedelta(seconds=row.lease_seconds) if row.lease_seconds else None,
-        }
-        for row in semaphores
-    ]
-    tx.execute(_INSERT, rows)
+    tx.execute(_INSERT, [row(tx, one.id, run, needed[one.id], one.lease_seconds) for one in semaphores])
     return True
+
+
+def row(
+    tx: Transaction, semaphore_id: int, run: Any, count: int, lease_seconds: int | None
+) -> dict[str, Any]:
+    """The values of a permit in the hands of `run`, a `Taker` or a job's row."""
+    return {
+        "tenant_id": tx.tenant_id,
+        "semaphore_id": semaphore_id,
+        "job_id": run.id,
+        "fence": run.fence,
+        "process_id": run.process_id,
+        "robot_id": run.robot_id,
+        "permits": count,
+        "taken_at": tx.now,
+        "lease_until": tx.now + timedelta(seconds=lease_seconds) if lease_seconds else None,
+    }
+
+
+def required(tx: Transaction, process_id: int) -> dict[int, int]:
+    """How many permits of which semaphores a run of the process takes, its tenant's limit included."""
+    return {row.semaphore_id: row.permits for row in _required(tx, [process_id])}
 
 
 def give_back(tx: Transaction, job_id: int) -> list[int]:

@@ -53,10 +53,12 @@ class ClaimedTask:
 
 @dataclass(frozen=True)
 class Batch:
-    """Claimed tasks in their order, and the time of arrival of the one that stands behind them, if any."""
+    """Claimed tasks in their order; and of the one that stands behind them, if any, when it arrived and whose
+    it is."""
 
     tasks: Sequence[ClaimedTask]
     next_created_at: datetime | None
+    next_tenant_id: int | None = None
 
 
 REWINDS = {Lane.SCHEDULER: "scheduler_rewind", Lane.WORKER: "worker_rewind"}
@@ -126,6 +128,7 @@ def claim(tx: Transaction, owned: Ownership, lane: Lane, limit: int, lease: time
     return Batch(
         tasks=[_claimed(row, owned.partition) for row in taken],
         next_created_at=behind[0].created_at if behind else None,
+        next_tenant_id=behind[0].tenant_id if behind else None,
     )
 
 

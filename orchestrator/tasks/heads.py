@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import bindparam, literal, select, union_all
 
 from orchestrator.tasks.model import Lane, Task, TaskStatus
+from orchestrator.tenancy import DEFAULT_TENANT
 from orchestrator.transaction import Transaction
 
 
@@ -17,12 +18,13 @@ class Head(NamedTuple):
     lane: Lane
     position: int
     created_at: datetime
+    tenant_id: int = DEFAULT_TENANT
 
 
 def _head_of(partition: int, lane: Lane) -> Any:
     # A dive into the index for each line; a GROUP BY would read the whole backlog.
     head = (
-        select(Task.partition, Task.lane, Task.position, Task.created_at)
+        select(Task.partition, Task.lane, Task.position, Task.created_at, Task.tenant_id)
         .where(
             Task.partition == literal(partition, literal_execute=True),
             Task.lane == literal(lane.value, literal_execute=True),
@@ -46,4 +48,6 @@ class HeadsQuery:
         if self._statement is None:
             return []
         rows = tx.execute(self._statement, {"p_queued": TaskStatus.QUEUED.value}).all()
-        return [Head(row.partition, Lane(row.lane), row.position, row.created_at) for row in rows]
+        return [
+            Head(row.partition, Lane(row.lane), row.position, row.created_at, row.tenant_id) for row in rows
+        ]

@@ -5,9 +5,6 @@ Every change of state is a guarded UPDATE; the row count is the verdict.
 
 from __future__ import annotations
 
-import random
-import threading
-import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +17,8 @@ from sqlalchemy import bindparam, case, insert, or_, select, tuple_, update
 from orchestrator.database import new_guid
 from orchestrator.errors import Conflict, NotFound, StaleFence
 from orchestrator.tasks.claim import REWINDS, ClaimedTask
-from orchestrator.tasks.model import PARTITIONS, RANK_SHIFT, Lane, Partition, Task, TaskKind, TaskStatus
+from orchestrator.tasks.model import RANK_SHIFT, Lane, Partition, Task, TaskKind, TaskStatus
+from orchestrator.tasks.spread import Spread, partition_of
 from orchestrator.transaction import Fact, Transaction
 
 log = structlog.get_logger(__name__)
@@ -55,34 +53,6 @@ class NewTask:
         return Lane.SCHEDULER if self.kind == TaskKind.DISPATCH else Lane.WORKER
 
 
-def partition_of(ordering_key: str) -> int:
-    return zlib.crc32(ordering_key.encode()) % PARTITIONS
-
-
-class Spread:
-    """Partitions for tasks that name no ordering key: a block of neighbours to one, the next to the next.
-
-    A block is a batch long, so that what arrives together is claimed together and, with one scheduler,
-    the whole is in order of arrival to within a batch; neighbouring partitions are at home with different
-    schedulers, so that a long list keeps all of them busy.
-    """
-
-    BLOCK = 10
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._partition = random.randrange(PARTITIONS)  # noqa: S311  (where to begin is no secret)
-        self._left = self.BLOCK
-
-    def next(self) -> int:
-        with self._lock:
-            if self._left == 0:
-                self._partition = (self._partition + 1) % PARTITIONS
-                self._left = self.BLOCK
-            self._left -= 1
-            return self._partition
-
-
 _spread = Spread()
 
 
@@ -104,7 +74,7 @@ def enqueue(tx: Transaction, tasks: Sequence[NewTask]) -> list[tuple[int, int]]:
     by_partition: dict[int, list[NewTask]] = defaultdict(list)
     for task in tasks:
         key = task.ordering_key
-        by_partition[partition_of(key) if key else _spread.next()].append(task)
+        by_partition[partition_of(key) if key else _spread.next(tx.tenant_id)].append(task)
     places: dict[str, tuple[int, int]] = {}
     for partition in sorted(by_partition):  # one order of locking for all
         members = by_partition[partition]

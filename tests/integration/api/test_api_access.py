@@ -133,6 +133,7 @@ def test_another_tenant_finds_nothing_of_ours(
     named = {"robot": robot["id"], "process": process, "job": job, "task": task, "number": 1, "token": token}
     named["session"] = a_session(parts, "r1")
     named["queue"] = admin.post("/api/v1/queues", {"name": "q1"}).json["id"]
+    named["semaphore"] = admin.post("/api/v1/semaphores", {"name": "SAP", "permits": 3}).json["id"]
     named["resource"] = admin.post(f"/api/v1/queues/{named['queue']}/resources", {"value": 1}).json["id"]
     rule = {"name": "nightly", "process": process, "kind": "interval", "settings": {"seconds": 60}}
     named["calendar"] = admin.post("/api/v1/calendars", {"name": "office"}).json["id"]
@@ -144,6 +145,8 @@ def test_another_tenant_finds_nothing_of_ours(
         "renew_task": {"fence": 1, "node": "n"},
         "finish_task": {"fence": 1},
         "change_queue": {"description": "mine"},
+        "change_semaphore": {"permits": 9},
+        "change_process_limits": {"max_concurrent": 1},
         "create_resources": {"value": 2},
         "take_resource": {},
         "change_resource": {"priority": 1},
@@ -174,7 +177,8 @@ def test_another_tenant_finds_nothing_of_ours(
             called += 1
     assert called >= 20
     stranger = strangers[0]
-    for path in ("robots", "processes", "jobs", "tasks", "sessions", "triggers", "calendars"):
+    lists = ("robots", "processes", "jobs", "tasks", "sessions", "triggers", "calendars", "semaphores")
+    for path in lists:
         assert stranger.get(f"/api/v1/{path}").json == {"items": [], "next": None}
     assert stranger.get("/api/v1/robots/" + robot["guid"]).status_code == 404
     assert [one["name"] for one in stranger.get("/api/v1/tokens").json["items"]] == ["a node", "a admin"]

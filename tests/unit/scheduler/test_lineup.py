@@ -93,3 +93,43 @@ def test_waking_ends_the_wait_with_nothing() -> None:
     line_up = Lineup()
     line_up.wake()
     assert line_up.take(range(64), 20) is None
+
+
+def of(tenant: int, partition: int, age: int) -> Head:
+    return head(partition, age)._replace(tenant_id=tenant)
+
+
+def test_tenants_take_turns_and_each_has_its_own_lines_by_age() -> None:
+    line_up = lineup(of(1, 1, 90), of(1, 2, 80), of(1, 3, 70), of(2, 32, 5), of(2, 33, 6), of(3, 34, 1))
+    tenants = {1: "A", 2: "A", 3: "A", 32: "B", 33: "B", 34: "C"}
+    order = served(line_up)
+    assert [tenants[partition] for partition, _ in order] == list("ABCABA")
+    assert [p for p, _ in order if tenants[p] == "A"] == [1, 2, 3]
+    assert [p for p, _ in order if tenants[p] == "B"] == [33, 32]
+
+
+def test_a_tenant_whose_backlog_never_ends_does_not_hold_up_a_hint_of_another() -> None:
+    line_up = lineup(*[of(1, partition, 500) for partition in range(32)])
+    line_up.hint([33])
+    looked = []
+    for _ in range(3):
+        line = line_up.take(range(64), 0)
+        assert line is not None
+        looked.append(line)
+        line_up.put_back(line, BEGIN, 1)
+    assert (33, S) in looked[:2]
+
+
+def test_hints_in_a_known_tenants_own_share_wait_for_what_is_known() -> None:
+    line_up = lineup(of(1, 5, 500))
+    line_up.hint([6])
+    assert served(line_up, range(32)) == [(5, S), (6, S), (6, W)]
+
+
+def test_who_stands_behind_a_batch_may_be_another_tenants() -> None:
+    line_up = lineup(of(3, 34, 9), of(18, 32, 5))
+    taken = [line_up.take(range(64), 0) for _ in range(2)]
+    assert taken == [(34, S), (32, S)]
+    line_up.put_back((34, S), BEGIN, 3)
+    line_up.put_back((32, S), BEGIN, 2)  # two tenants share this pair, and this one had no turn yet
+    assert line_up.take(range(64), 0) == (32, S)
