@@ -9,16 +9,25 @@ import os
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from orchestrator.errors import ConfigurationError
 
 Seconds = float
+AUTO = 0  # in place of a scheduler's number: one is leased
+
+
+def _cluster_id(given: Any) -> int:
+    if given == "auto":
+        return AUTO
+    if not str(given).isdigit() or int(given) < 1:
+        raise ValueError("must be a number from 1 on, or auto")
+    return int(given)
 
 
 class Config(BaseModel):
@@ -50,7 +59,9 @@ class Config(BaseModel):
     run_lease_seconds: Seconds = Field(45, alias="BOTSWAIN_RUN_LEASE_SECONDS", gt=0)
     abort_grace_seconds: Seconds = Field(30, alias="BOTSWAIN_ABORT_GRACE_SECONDS", gt=0)
 
-    scheduler_cluster_id: int = Field(1, alias="SCHEDULER_CLUSTER_ID", ge=1)
+    scheduler_cluster_id: Annotated[int, BeforeValidator(_cluster_id)] = Field(
+        1, alias="SCHEDULER_CLUSTER_ID"
+    )
     scheduler_cluster_size: int = Field(1, alias="SCHEDULER_CLUSTER_SIZE", ge=1, le=64)
     scheduler_threads: int = Field(1, alias="SCHEDULER_THREADS", ge=1, le=64)
     scheduler_batch: int = Field(10, alias="SCHEDULER_BATCH", ge=1, le=1000)

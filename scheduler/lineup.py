@@ -45,6 +45,11 @@ class Lineup:
         self._turns = count(1)
         self._last_turn: dict[int, int] = {}  # of each tenant
 
+    def busy(self) -> set[int]:
+        """The partitions at which a thread is at work."""
+        with self._condition:
+            return {partition for partition, _ in self._busy}
+
     def hint(self, partitions: Iterable[int]) -> None:
         """There may be work in these partitions: look, before anything else."""
         with self._condition:

@@ -12,6 +12,7 @@ import structlog
 from orchestrator import errors
 from orchestrator.cluster import lifecycle as cluster
 from orchestrator.wiring import Parts
+from scheduler.candidacy import Candidacy
 from scheduler.duty_book import DutyBook
 from scheduler.maintenance import DUTIES, Duty
 from scheduler.membership import Membership
@@ -28,6 +29,7 @@ class Master(threading.Thread):
         self._stop_asked = stop
         self._term: Term | None = None
         self._book = DutyBook()
+        self._candidacy = Candidacy(membership, parts.config.scheduler_master)
         self._listening_until = self._time_for_two_beats()
 
     def _time_for_two_beats(self) -> float:
@@ -65,11 +67,7 @@ class Master(threading.Thread):
 
     def _is_ending(self) -> bool:
         """Whether this scheduler may not be master, or no longer."""
-        return (
-            self._parts.config.scheduler_master == "0"
-            or self._membership.is_draining
-            or self._stop_asked.is_set()
-        )
+        return self._stop_asked.is_set() or not self._candidacy.stands()
 
     def _hold(self) -> Term | None:
         if self._term is not None and not self._term.wants_renewal:

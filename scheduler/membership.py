@@ -1,14 +1,11 @@
-"""A scheduler's place in the cluster: its number, and the partitions that it serves under leases."""
+"""A scheduler's place in the cluster, and the partitions that it serves under leases."""
 
 from __future__ import annotations
 
-import os
-import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, TypeVar
 
 import structlog
@@ -16,23 +13,22 @@ from redis import RedisError
 
 from orchestrator import errors
 from orchestrator.cluster import lifecycle as cluster
-from orchestrator.cluster.lifecycle import SCHEDULER, WORKER, NodeAlive, NodeIdentity
-from orchestrator.config import Config
+from orchestrator.cluster.lifecycle import SCHEDULER, WORKER, NodeAlive
 from orchestrator.tasks import partitions
 from orchestrator.tasks.claim import Ownership
 from orchestrator.tasks.hints import publish_owners
 from orchestrator.tasks.model import PARTITIONS
 from orchestrator.transaction import SYSTEM_TENANT, Actor, Transaction
 from orchestrator.wiring import Parts
+from scheduler import joining, shares
+from scheduler.joining import Hindered, Place
 
 log = structlog.get_logger(__name__)
 Result = TypeVar("Result")
 
-WATCH_SECONDS = 7.0  # longer than a renewal: a place that is not renewed meanwhile belongs to a dead process
 
-
-def name_of(cluster_id: int) -> str:
-    return f"scheduler-{cluster_id}"
+def _nothing() -> Collection[int]:
+    return ()
 
 
 class Membership:
@@ -42,27 +38,21 @@ class Membership:
     renewal was sent: a node that was paused, or cut off, stops by itself before another may take over.
     """
 
-    def __init__(self, parts: Parts) -> None:
-        config = parts.config
+    def __init__(self, parts: Parts, busy: Callable[[], Collection[int]] = _nothing) -> None:
+        """`busy` says at which partitions there is a batch in hand: none of them is given back meanwhile."""
         self._parts = parts
-        self._config = config
-        self.me = NodeIdentity(
-            name=name_of(config.scheduler_cluster_id),
-            kind=SCHEDULER,
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            working_path=str(_working_path(config)),
-            cluster_id=config.scheduler_cluster_id,
-            cluster_size=config.scheduler_cluster_size,
-        )
-        self.actor = Actor("scheduler", self.me.name)
-        self.lease = timedelta(seconds=config.partition_lease_seconds)
+        self._busy = busy
+        self.me = joining.identity(parts.config)
+        self.lease = timedelta(seconds=parts.config.partition_lease_seconds)
         self._lock = threading.Lock()
         self._owned: dict[int, Ownership] = {}
+        self._leaving: frozenset[int] = frozenset()
         self._renewed = float("-inf")
         self._trusted_until = float("-inf")
         self.is_draining = False
         self.workers: frozenset[str] = frozenset()
+        self.designated: str | None = None
+        """The other scheduler that is to be master before all others, while it lives."""
 
     # What the loops ask ---------------------------------------------------------------------------------
 
@@ -71,7 +61,7 @@ class Membership:
         if time.monotonic() >= self._trusted_until:
             return {}
         with self._lock:
-            return dict(self._owned)
+            return {p: owned for p, owned in self._owned.items() if p not in self._leaving}
 
     def lost(self, partition: int) -> None:
         """A claim found that the partition has passed to another."""
@@ -80,67 +70,32 @@ class Membership:
 
     def run(self, work: Callable[[Transaction], Result], *, read_only: bool = False) -> Result:
         """A transaction of the cluster itself: on behalf of no tenant."""
-        return self._parts.transactions.run(
-            work, tenant_id=SYSTEM_TENANT, actor=self.actor, read_only=read_only
-        )
+        actor = Actor("scheduler", self.me.name)
+        return self._parts.transactions.run(work, tenant_id=SYSTEM_TENANT, actor=actor, read_only=read_only)
 
     # Joining and leaving --------------------------------------------------------------------------------
 
     def join(self) -> None:
         """Register, or raise an error that says what to change. Takes at most ten seconds."""
-        self._refuse_disagreement()
-        dead: str | None = None
         try:
-            replaced = self.run(lambda tx: cluster.register(tx, self.me, self.lease))
-        except NodeAlive as alive:
-            dead = self._watch(alive)
-            replaced = self.run(lambda tx: cluster.register(tx, self.me, self.lease, replace=dead))
-        self.run(lambda tx: self._begin(tx, replaced))
+            place = self._take_place()
+        except Hindered as hindered:
+            dead = joining.found_dead(hindered, self.me, self.lease, self._look)
+            try:
+                place = self._take_place(dead)
+            except Hindered as another:
+                raise errors.ConfigurationError([str(another)]) from None
+        self.me = place.me
+        if place.replaced is not None:  # with what it served, which need not wait for its lease's end
+            replaced = place.replaced
+            self.run(lambda tx: partitions.release(tx, replaced, range(PARTITIONS)))
         self.tick()
 
-    def _begin(self, tx: Transaction, replaced: str | None) -> None:
-        if replaced is not None:  # with what it served for others, which need not wait for its lease's end
-            partitions.release(tx, replaced, range(PARTITIONS))
-        partitions.acquire(tx, self._home(), self.me.owner, self.lease)
+    def _take_place(self, dead: Collection[str] = ()) -> Place:
+        return self.run(lambda tx: joining.take_place(tx, self.me, self.lease, dead))
 
-    def _refuse_disagreement(self) -> None:
-        others = [
-            node
-            for node in self.run(lambda tx: cluster.living(tx, SCHEDULER), read_only=True)
-            if node.name != self.me.name
-        ]
-        for node in others:
-            if node.cluster_size != self.me.cluster_size:
-                raise errors.ConfigurationError(
-                    [
-                        f"SCHEDULER_CLUSTER_SIZE is {self.me.cluster_size} here and {node.cluster_size} at "
-                        f"{node.name} on {node.host}: give all schedulers the same size"
-                    ]
-                )
-            if node.host == self.me.host and node.working_path == self.me.working_path:
-                raise errors.ConfigurationError(
-                    [
-                        f"SCHEDULER_WORKING_PATH {self.me.working_path} is in use by {node.name}: "
-                        "give each scheduler a folder of its own"
-                    ]
-                )
-
-    def _watch(self, alive: NodeAlive) -> str:
-        """Whether the holder of our place lives: dead if its process is gone or it renews no more."""
-        before = self.run(lambda tx: cluster.find(tx, self.me.name), read_only=True)
-        if before is None:
-            return ""
-        if before.host == self.me.host and not _process_lives(before.pid):
-            return str(before.incarnation)
-        deadline = time.monotonic() + WATCH_SECONDS
-        while time.monotonic() < deadline:
-            time.sleep(0.5)
-            now = self.run(lambda tx: cluster.find(tx, self.me.name), read_only=True)
-            if now is None:
-                return ""
-            if now.last_seen != before.last_seen:
-                raise errors.ConfigurationError([alive.detail])
-        return str(before.incarnation)
+    def _look(self, name: str) -> Any | None:
+        return self.run(lambda tx: cluster.find(tx, name), read_only=True)
 
     def leave(self) -> None:
         """Give everything up at once."""
@@ -160,12 +115,11 @@ class Membership:
     # Staying --------------------------------------------------------------------------------------------
 
     def tick(self) -> None:
-        """Renew when it is time, take over what nobody serves, give back what has its owner again."""
+        """Renew when it is time, take over what nobody serves, give back what is another's to serve."""
         began = time.monotonic()
         if began - self._renewed >= self.lease.total_seconds() / 3:
             self._renew(began)
-        if not self.is_draining:
-            self._adopt()
+        self._share_out()
 
     def _renew(self, began: float) -> None:
         def renewing(tx: Transaction) -> tuple[Any | None, list[Ownership], list[str]]:
@@ -196,55 +150,45 @@ class Membership:
                 for o in standing
             }
 
-    def _adopt(self) -> None:
-        def adopting(tx: Transaction) -> tuple[list[Ownership], list[int]]:
-            living = {node.cluster_id for node in cluster.living(tx, SCHEDULER) if not node.is_draining}
-            free = partitions.unowned(tx)
-            size = self.me.cluster_size
-            wanted = [p for p in free if p % size + 1 == self.me.cluster_id or p % size + 1 not in living]
-            guests = [p for p in list(self._owned) if p % size + 1 != self.me.cluster_id]
-            back = [p for p in guests if p % size + 1 in living]
-            partitions.release(tx, self.me.owner, back)
-            return partitions.acquire(tx, wanted, self.me.owner, self.lease), back
+    def _share_out(self) -> None:
+        def look(tx: Transaction) -> tuple[list[Any], list[int]]:
+            return cluster.living(tx, SCHEDULER), partitions.unowned(tx)
 
-        gained, given_back = self.run(adopting)
+        members, free = self.run(look, read_only=True)
+        serving = [node for node in members if not node.is_draining]
+        others = (node.name for node in serving if node.is_designated and node.name != self.me.name)
+        self.designated = next(others, None)
+        if self.is_draining:
+            return
+        step = self._next_step([node.cluster_id for node in serving], free)
+        # No new batch of these is begun from here on; one that is in hand is finished first.
+        self._leaving = frozenset(step.give_back)
+        back = self._leaving.difference(self._busy())
+        if step.take or back:
+            self._change_hands(step.take, back)
+
+    def _next_step(self, living: list[int], free: list[int]) -> shares.Step:
+        me, owned = self.me, list(self._owned)
+        if me.cluster_size == 0:
+            return shares.by_count(me.cluster_id, living, owned, free)
+        return shares.by_number(me.cluster_id, me.cluster_size, living, owned, free)
+
+    def _change_hands(self, wanted: list[int], back: Collection[int]) -> None:
+        def changing(tx: Transaction) -> list[Ownership]:
+            partitions.release(tx, self.me.owner, back)
+            return partitions.acquire(tx, wanted, self.me.owner, self.lease)
+
+        gained = self.run(changing)
         with self._lock:
-            for partition in given_back:
+            for partition in back:
                 self._owned.pop(partition, None)
             self._owned.update({o.partition: o for o in gained})
-        if gained or given_back:
-            log.info("partitions", node=self.me.name, gained=len(gained), given_back=len(given_back))
+        if gained or back:
+            log.info("partitions", node=self.me.name, gained=len(gained), given_back=len(back))
             self._tell_senders()
-
-    def _home(self) -> list[int]:
-        size = self.me.cluster_size
-        return [p for p in range(PARTITIONS) if p % size + 1 == self.me.cluster_id]
 
     def _tell_senders(self) -> None:
         try:
             publish_owners(self._parts.redis, dict.fromkeys(self._owned, self.me.name))
         except RedisError as error:
             log.warning("owners_not_told", error=str(error)[:200])
-
-
-def _working_path(config: Config) -> Path:
-    path = config.scheduler_working_path.expanduser().absolute()
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise errors.ConfigurationError(
-            [f"SCHEDULER_WORKING_PATH {path} cannot be made: {error.strerror}"]
-        ) from None
-    return path.resolve()  # one folder has many spellings, and two schedulers must not share it
-
-
-def _process_lives(pid: int) -> bool:
-    if pid == os.getpid():
-        return False  # the same number in the same place: a container that was started again
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -18,6 +18,7 @@ from celery import Celery, bootsteps
 
 from orchestrator import errors, logs, schema
 from orchestrator.config import Config
+from orchestrator.tasks.hints import node_queue
 from orchestrator.tasks.model import PARTITIONS
 from orchestrator.wiring import Parts, assemble, open_engine
 from scheduler.claim_loop import ClaimLoop
@@ -38,7 +39,7 @@ class SchedulerNode:
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
         self.lineup = Lineup()
-        self.membership = Membership(parts)
+        self.membership = Membership(parts, self.lineup.busy)
         self.stop_asked = threading.Event()
         self._handing_over = HandingOver(self.membership, parts.hints)
         self._loops = [
@@ -50,7 +51,6 @@ class SchedulerNode:
         self.threads: list[threading.Thread] = [self._sweep, self._master, *self._loops]
 
     def start(self) -> None:
-        self.membership.join()
         for thread in self.threads:
             thread.start()
         log.info("scheduler_started", node=self.membership.me.name)
@@ -78,20 +78,28 @@ class SchedulerStep(bootsteps.StartStopStep):
         super().__init__(worker, **options)
         self.node: SchedulerNode | None = None
 
-    def start(self, worker: Any) -> None:
-        # Celery's thread, which has just received a hint, would keep the claim loop waiting for 5 ms.
-        sys.setswitchinterval(0.0002)
+    def create(self, worker: Any) -> None:
+        """Join the cluster, before Celery's consumer is made: it is known by the number that is leased."""
         try:
             config = Config.load()
             parts = assemble(config, open_engine(config))
             if problem := schema.problem(parts.transactions.engine):
                 raise errors.ConfigurationError([problem])
             self.node = SchedulerNode(parts)
-            self.node.start()
+            self.node.membership.join()
         except errors.BotswainError as error:
             print(f"botswain scheduler: {error.detail}", file=sys.stderr, flush=True)  # noqa: T201
             os._exit(EXIT_CONFIGURATION)  # Celery would retry, or end with a traceback and status 0
-        _running.append(self.node)
+        name = self.node.membership.me.name
+        worker.hostname = f"{name}@{worker.hostname.partition('@')[2]}"
+        worker.app.amqp.queues.select([node_queue(name)])
+
+    def start(self, worker: Any) -> None:
+        # Celery's thread, which has just received a hint, would keep the claim loop waiting for 5 ms.
+        sys.setswitchinterval(0.0002)
+        if self.node is not None:
+            self.node.start()
+            _running.append(self.node)
 
     def stop(self, worker: Any) -> None:
         if self.node is not None:

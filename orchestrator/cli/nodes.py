@@ -17,11 +17,14 @@ NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 @click.command()
 def scheduler() -> None:
-    """Run one scheduler; SCHEDULER_CLUSTER_ID and SCHEDULER_CLUSTER_SIZE say which of how many."""
+    """Run one scheduler; SCHEDULER_CLUSTER_ID and SCHEDULER_CLUSTER_SIZE say which of how many.
+
+    SCHEDULER_CLUSTER_ID=auto takes the lowest number that is free, and the cluster has as many as run.
+    """
     given = os.environ.get("SCHEDULER_CLUSTER_ID") or "1"
-    if not given.isdigit() or int(given) < 1:
-        raise Refusal(f"SCHEDULER_CLUSTER_ID must be a number from 1 on (it is {given!r})")
-    become(parts.scheduler_argv(int(given)))
+    if given != "auto" and (not given.isdigit() or int(given) < 1):
+        raise Refusal(f"SCHEDULER_CLUSTER_ID must be a number from 1 on, or auto (it is {given!r})")
+    become(parts.scheduler_argv(given))
 
 
 @click.command()

@@ -38,8 +38,11 @@ def environment(**own: str) -> dict[str, str]:
     return {**inherited, "PYTHONUNBUFFERED": "1", **own}
 
 
-def scheduler_argv(cluster_id: int) -> list[str]:
-    """Celery with one thread of its own: the bootstep in scheduler/node.py has the others."""
+def scheduler_argv(cluster_id: int | str) -> list[str]:
+    """Celery with one thread of its own: the bootstep in scheduler/node.py has the others.
+
+    It also gives Celery the name and the queue of the number that it leases where `cluster_id` is auto.
+    """
     name = f"scheduler-{cluster_id}"
     return [
         *(*_CELERY_WORKER, "scheduler.node", "--pool", "solo"),

@@ -17,6 +17,7 @@ from orchestrator.errors import Conflict, NotFound
 from orchestrator.transaction import Transaction
 
 SCHEDULER, WORKER = "scheduler", "worker"
+JOINING = "joining"  # nobody's lease: its row is what joining schedulers queue at
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,9 @@ class NodeIdentity:
     pid: int
     working_path: str
     cluster_id: int = 0
-    cluster_size: int = 0
+    cluster_size: int = 0  # 0 where numbers are on lease: the size is how many live
     version: str = __version__
+    is_designated: bool = False
     incarnation: str = field(default_factory=lambda: str(uuid.uuid4()))
 
     @property
@@ -48,6 +50,11 @@ class NodeAlive(Conflict):
     code = "node_alive"
 
 
+def take_turn(tx: Transaction) -> None:
+    """Schedulers join one after the other: each sees in this transaction all that joined before it."""
+    tx.execute(select(Lease.name).where(Lease.name == JOINING).with_for_update())
+
+
 def register(tx: Transaction, me: NodeIdentity, lease: timedelta, replace: str | None = None) -> str | None:
     """Take the place named `me.name`. Returns the owner that is replaced, if there was one.
 
@@ -63,14 +70,18 @@ def register(tx: Transaction, me: NodeIdentity, lease: timedelta, replace: str |
             raise NodeAlive(f"{me.name} is being registered by another process at this moment.") from None
         return None
     if present.incarnation != replace and _is_live(tx, present):
-        raise NodeAlive(
-            f"{me.name} is already running on {present.host} (process {present.pid}), "
-            f"last seen {present.last_seen:%H:%M:%S} UTC: give each scheduler its own SCHEDULER_CLUSTER_ID."
-        )
+        raise NodeAlive(already_running(present))
     guard = update(Node).where(Node.id == present.id, Node.incarnation == present.incarnation)
     if tx.execute(guard.values(**row)).rowcount != 1:
         raise NodeAlive(f"{me.name} was taken by another process at this moment.")
     return owner_of(present.name, present.incarnation)
+
+
+def already_running(node: Any) -> str:
+    return (
+        f"{node.name} is already running on {node.host} (process {node.pid}), "
+        f"last seen {node.last_seen:%H:%M:%S} UTC: give each scheduler its own SCHEDULER_CLUSTER_ID."
+    )
 
 
 def _row(tx: Transaction, me: NodeIdentity, lease: timedelta) -> dict[str, Any]:
@@ -79,6 +90,7 @@ def _row(tx: Transaction, me: NodeIdentity, lease: timedelta) -> dict[str, Any]:
         "kind": me.kind,
         "cluster_id": me.cluster_id,
         "cluster_size": me.cluster_size,
+        "is_designated": me.is_designated,
         "incarnation": me.incarnation,
         "host": me.host,
         "pid": me.pid,
@@ -146,6 +158,12 @@ def acquire_lease(tx: Transaction, name: str, holder: str, lease: timedelta) -> 
     if tx.execute(free.values(**values)).rowcount == 1:
         return _epoch(tx, name, holder)
     return None
+
+
+def holder_of(tx: Transaction, name: str) -> str | None:
+    """Who has the lease at this moment."""
+    query = select(Lease.holder).where(Lease.name == name, Lease.lease_until > database_time())
+    return tx.execute(query.where(Lease.holder != "")).scalar_one_or_none()  # type: ignore[no-any-return]
 
 
 def _epoch(tx: Transaction, name: str, holder: str) -> int | None:

@@ -48,7 +48,7 @@ class SchedulerView:
 
 @dataclass(frozen=True)
 class ClusterView:
-    """`size` is what the schedulers are configured for, `backlog` how many tasks wait in line."""
+    """`size` is how many schedulers there should be, `backlog` how many tasks wait in line."""
 
     size: int
     backlog: int
@@ -58,7 +58,7 @@ class ClusterView:
 
 def cluster(tx: Transaction, configured_size: int) -> ClusterView:
     rows = tx.execute(_nodes(SCHEDULER).order_by(Node.cluster_id, Node.name)).all()
-    living = [row.cluster_size for row in rows if row.lease_until > tx.now]
+    living = [row for row in rows if row.lease_until > tx.now]
     master = _master(tx)
     partitions, batches = _partitions(tx), _batches(tx)
     nodes = []
@@ -67,13 +67,20 @@ def cluster(tx: Transaction, configured_size: int) -> ClusterView:
         is_master = master is not None and master.holder == owner
         nodes.append(_scheduler(tx, row, is_master, partitions[owner], batches[owner]))
     return ClusterView(
-        size=max(living, default=configured_size),
+        size=_size(living, configured_size),
         backlog=backlog(tx),
         master=None
         if master is None
         else Master(master.holder.partition("#")[0], master.epoch, master.lease_until),
         nodes=nodes,
     )
+
+
+def _size(living: list[Any], configured: int) -> int:
+    """As the schedulers are configured; where their numbers are on lease, as many as live."""
+    if not living:
+        return configured
+    return max(row.cluster_size for row in living) or len(living)
 
 
 def _nodes(kind: str) -> Any:

@@ -42,6 +42,7 @@ REFUSALS: dict[str, tuple[int, Settings, str]] = {
         {"SCHEDULER_WORKING_PATH": "{taken}/../work-scheduler-1/"},
         "SCHEDULER_WORKING_PATH",
     ),
+    "a number on lease beside numbers": (2, {"SCHEDULER_CLUSTER_ID": "auto"}, "SCHEDULER_CLUSTER_ID"),
     "no threads": (2, {"SCHEDULER_THREADS": "0"}, "SCHEDULER_THREADS"),
     "no secret key": (2, {"BOTSWAIN_SECRET_KEY": ""}, "BOTSWAIN_SECRET_KEY"),
 }

@@ -7,7 +7,7 @@ import traceback
 import pytest
 from pydantic import ValidationError
 
-from orchestrator.config import Config
+from orchestrator.config import AUTO, Config
 from orchestrator.errors import ConfigurationError
 
 SECRET = "s3cret-" * 6
@@ -41,6 +41,13 @@ def test_nothing_set_names_everything_that_must_be() -> None:
         "REDIS_URL",
         "BOTSWAIN_SECRET_KEY",
     ]
+
+
+def test_a_scheduler_s_number_may_be_left_to_the_cluster() -> None:
+    assert Config.load(GOOD | {"SCHEDULER_CLUSTER_ID": "auto"}).scheduler_cluster_id == AUTO
+    for wrong in ("0", "-1", "1.5", "two"):
+        (found,) = problems(SCHEDULER_CLUSTER_ID=wrong)
+        assert found == f"SCHEDULER_CLUSTER_ID: must be a number from 1 on, or auto (it is {wrong!r})"
 
 
 def test_every_mistake_is_told_at_once() -> None:

@@ -7,12 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
+from orchestrator.cluster.model import Node
 from orchestrator.config import Config
+from orchestrator.tasks.model import PARTITIONS, Partition
 from orchestrator.wiring import Parts, assemble
 from scheduler.membership import Membership
 from tests.integration.scene import Scene
 
+EVERY = set(range(PARTITIONS))
 MakeParts = Callable[..., Parts]
 MakeMember = Callable[..., Membership]
 
@@ -23,7 +27,7 @@ def make_parts(
 ) -> Iterator[MakeParts]:
     made: list[Parts] = []
 
-    def make(number: int = 1, size: int = 2, **more: Any) -> Parts:
+    def make(number: int | str = 1, size: int = 2, **more: Any) -> Parts:
         given = {
             "DATABASE_URL": migrated_database_url,
             "REDIS_URL": redis_url,
@@ -45,10 +49,18 @@ def make_parts(
 def member(make_parts: MakeParts) -> MakeMember:
     """A scheduler that has joined, unless it is told not to."""
 
-    def make(number: int = 1, size: int = 2, join: bool = True, **more: Any) -> Membership:
+    def make(number: int | str = 1, size: int = 2, join: bool = True, **more: Any) -> Membership:
         made = Membership(make_parts(number, size, **more))
         if join:
             made.join()
         return made
 
     return make
+
+
+def die(scene: Scene, member: Membership) -> None:
+    """Its leases have run out."""
+    past = scene.past()
+    mine = Partition.owner == member.me.owner
+    scene.run(lambda tx: tx.execute(update(Partition).where(mine).values(lease_until=past)))
+    scene.run(lambda tx: tx.execute(update(Node).where(Node.name == member.me.name).values(lease_until=past)))

@@ -265,3 +265,34 @@ def test_a_long_duty_is_ended_between_two_transactions_and_its_term_is_free(
     Master(first._parts, first, stop).tick()
     assert done == [1]
     assert master(member(2))._hold() is not None
+
+
+# Precedence ---------------------------------------------------------------------------------------------
+
+
+def test_an_auto_master_yields_to_a_designated_one_and_takes_over_when_it_is_gone(
+    scene: Scene, member: MakeMember, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only(monkeypatch, Duty("idle", 60.0, lambda term: {}))
+    auto = member(1)
+    first = master(auto)
+    taken = first._hold()
+    assert taken is not None
+    designated = member(2, SCHEDULER_MASTER="1")
+    second = master(designated)
+    assert second._hold() is None, "a term is not taken away"
+    auto.tick()
+    with pytest.raises(TermOver):
+        taken.run(lambda tx: pytest.fail("a duty went on although another is to be master"))
+    first.tick()
+    following = second._hold()
+    assert following is not None
+    assert following.epoch == taken.epoch + 1
+    second._leave()
+    first.tick()
+    assert first._term is None, "a free term is left to the designated one, while it lives"
+    designated.leave()
+    auto.tick()
+    first.tick()
+    assert first._term is not None
+    assert first._term.epoch == following.epoch + 1
