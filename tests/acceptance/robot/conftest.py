@@ -20,6 +20,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from tests.acceptance.robot.fake_queues import queues  # noqa: F401  (a fixture)
 from workers.robot.build import build_pyz
 
 GUID = "da8bc2f0-8065-4385-b867-405e66b8e151"
@@ -268,14 +269,14 @@ def start(pyz: Path, server: FakeServer, work: Path, tmp_path: Path) -> Iterator
     """Start an agent; options go to its command line, variables to its environment."""
     agents: list[Agent] = []
 
-    def starter(*options: str, at: str = "", **variables: str) -> Agent:
+    def starter(*options: str, at: str = "", python: str = sys.executable, **variables: str) -> Agent:
         environment = {
             name: value
             for name, value in os.environ.items()
             if not name.lower().endswith("_proxy") and not name.startswith(("BOTSWAIN_", "PYTEST_"))
         }
         environment.update({"BOTSWAIN_ROBOT_GUID": GUID, "BOTSWAIN_HEARTBEAT_SECONDS": "0.1", **variables})
-        command = [sys.executable, str(pyz), "--server", at or server.url, "--work-dir", str(work), *options]
+        command = [python, str(pyz), "--server", at or server.url, "--work-dir", str(work), *options]
         agents.append(Agent(command, environment, tmp_path / f"agent{len(agents)}.txt"))
         return agents[-1]
 

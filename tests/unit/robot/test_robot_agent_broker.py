@@ -1,5 +1,7 @@
 """What the broker lets a script ask for."""
 
+from __future__ import annotations
+
 import pytest
 
 from workers.robot.broker import allowed
