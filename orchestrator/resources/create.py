@@ -43,7 +43,7 @@ def create(tx: Transaction, queue_key: str, orders: Sequence[NewResource]) -> li
     A reference that is there already is refused, or answered with the one that has it: the queue's
     `on_duplicate` says which.
     """
-    queue = queues.existing(tx, queue_key)
+    queue = queues.kept(tx, queue_key)
     _check(queue, orders)
     present = _present(tx, queue, orders)
     fresh = [order for order in orders if order.reference is None or order.reference not in present]

@@ -61,7 +61,7 @@ def change(tx: Transaction, key: str, **changes: Any) -> str:
 
 def remove(tx: Transaction, key: str) -> None:
     """Delete an empty queue. One that holds resources is refused: they are somebody's work."""
-    queue = existing(tx, key)
+    queue = _locked(tx, existing(tx, key))
     if tx.execute(select(Resource.id).where(Resource.queue_id == queue.id).limit(1)).first():
         raise Conflict(f"Queue {queue.name!r} still holds resources; delete those first.")
     tx.execute(delete(Queue).where(Queue.id == queue.id, Queue.tenant_id == tx.tenant_id))
@@ -97,6 +97,19 @@ def existing(tx: Transaction, key: str) -> Any:
     queue = _find(tx, key)
     if queue is None:
         raise NotFound(f"There is no queue {key!r}.")
+    return queue
+
+
+def kept(tx: Transaction, key: str) -> Any:
+    """The queue, which cannot be deleted before this transaction has ended."""
+    return _locked(tx, existing(tx, key), read=True)
+
+
+def _locked(tx: Transaction, queue: Any, *, read: bool = False) -> Any:
+    """By its id: a search by two names would lock what it only looks at."""
+    mine = select(Queue.id).where(Queue.id == queue.id, Queue.tenant_id == tx.tenant_id)
+    if tx.execute(mine.with_for_update(read=read)).first() is None:
+        raise NotFound(f"There is no queue {queue.name!r} any more.")
     return queue
 
 
