@@ -96,11 +96,10 @@ def dialect(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture(scope="session")
-def databases(
+def databases_of(
     dialect: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Databases]:
-    """What gives out databases of this dialect in this worker process."""
+    """What gives out databases of a dialect, until the fixture that yields from this is over."""
     given: Databases
     if dialect == "sqlite":
         given = SqliteDatabases(tmp_path_factory.mktemp("sqlite"))
@@ -108,6 +107,14 @@ def databases(
         given = ServerDatabases(request.getfixturevalue(f"{dialect}_url"))
     yield given
     given.close()
+
+
+@pytest.fixture(scope="session")
+def databases(
+    dialect: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Databases]:
+    """What gives out databases of this dialect in this worker process."""
+    yield from databases_of(dialect, request, tmp_path_factory)
 
 
 @pytest.fixture

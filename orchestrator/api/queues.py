@@ -23,38 +23,32 @@ routes = Routes("queues")
 Minutes = Annotated[Integer, Field(ge=1, le=WIDEST)]
 
 
-class QueueIn(Input):
+class QueuePolicy(Input):
+    """What becomes of a resource that fails, or whose run does not finish it; and what a queue is for."""
+
+    description: Annotated[Line, Field(max_length=1000)] = ""
+    json_schema: dict[str, Any] | None = None
+    on_duplicate: Literal["refuse", "return"] = "refuse"
+    on_lost: Literal["new", "error"] = "new"
+    max_attempts: Annotated[Integer, Field(ge=1, le=1000)] = 3
+    retry_application_errors: bool = False
+    retry_business_errors: bool = False
+    retry_delay_seconds: Annotated[Integer, Field(ge=0, le=30 * 24 * 3600)] = 0
+    retry_backoff: Annotated[float, Field(ge=1, le=100, allow_inf_nan=False)] = 2.0
+    abandon_new_minutes: Minutes | None = None
+    abandon_in_progress_minutes: Minutes | None = None
+
+
+class QueueIn(QueuePolicy):
     """A queue and its policy: what becomes of a resource that fails, or whose run does not finish it."""
 
     name: Name
-    description: Annotated[Line, Field(max_length=1000)] = ""
-    json_schema: dict[str, Any] | None = None
-    on_duplicate: Literal["refuse", "return"] = "refuse"
-    on_lost: Literal["new", "error"] = "new"
-    max_attempts: Annotated[Integer, Field(ge=1, le=1000)] = 3
-    retry_application_errors: bool = False
-    retry_business_errors: bool = False
-    retry_delay_seconds: Annotated[Integer, Field(ge=0, le=30 * 24 * 3600)] = 0
-    retry_backoff: Annotated[float, Field(ge=1, le=100, allow_inf_nan=False)] = 2.0
-    abandon_new_minutes: Minutes | None = None
-    abandon_in_progress_minutes: Minutes | None = None
 
 
-class QueueChange(Input):
+class QueueChange(QueuePolicy):
     """What is to change; what is left out stays."""
 
     name: Name = ""
-    description: Annotated[Line, Field(max_length=1000)] = ""
-    json_schema: dict[str, Any] | None = None
-    on_duplicate: Literal["refuse", "return"] = "refuse"
-    on_lost: Literal["new", "error"] = "new"
-    max_attempts: Annotated[Integer, Field(ge=1, le=1000)] = 3
-    retry_application_errors: bool = False
-    retry_business_errors: bool = False
-    retry_delay_seconds: Annotated[Integer, Field(ge=0, le=30 * 24 * 3600)] = 0
-    retry_backoff: Annotated[float, Field(ge=1, le=100, allow_inf_nan=False)] = 2.0
-    abandon_new_minutes: Minutes | None = None
-    abandon_in_progress_minutes: Minutes | None = None
 
 
 @routes.post("/queues", Policy.OPERATOR, body=QueueIn, answer=QueueView, status=201)

@@ -28,9 +28,14 @@ def lose(tx: Transaction, job: Any, reason: str, sentence: str) -> bool:
     may_requeue = job.on_lost == "requeue" and job.attempt < job.max_attempts
     if may_requeue and job.status == Status.IN_PROGRESS:
         return _requeue(tx, job, reason, sentence)
-    lost = moves.move(
+    return _fail(tx, Event.LOSE, job, reason, sentence)
+
+
+def _fail(tx: Transaction, event: Event, job: Any, reason: str, sentence: str) -> bool:
+    """The run ends here, as Failed; what its robot still says comes too late."""
+    failed = moves.move(
         tx,
-        Event.LOSE,
+        event,
         job,
         History(reason=sentence),
         fence_grows=True,
@@ -40,9 +45,9 @@ def lose(tx: Transaction, job: Any, reason: str, sentence: str) -> bool:
         lease_until=None,
         run_until=None,
     )
-    if lost:
+    if failed:
         end_run(tx, job, Ended.FAILED)
-    return lost
+    return failed
 
 
 def _requeue(tx: Transaction, job: Any, reason: str, sentence: str) -> bool:
@@ -112,21 +117,7 @@ def time_out(tx: Transaction, job: Any, grace: timedelta) -> bool:
     """Beyond its limit a run is told to abort; one that does not answer in `grace` ends Failed."""
     if job.status == Status.ABORTING:
         sentence = "The robot did not end the run within the time given after the abort."
-        gone = moves.move(
-            tx,
-            Event.GIVE_UP,
-            job,
-            History(reason=sentence),
-            fence_grows=True,
-            reason=job.reason or "abort_unanswered",
-            error=sentence,
-            finished_at=tx.now,
-            lease_until=None,
-            run_until=None,
-        )
-        if gone:
-            end_run(tx, job, Ended.FAILED)
-        return gone
+        return _fail(tx, Event.GIVE_UP, job, job.reason or "abort_unanswered", sentence)
     sentence = f"The run took longer than its limit of {job.max_run_seconds} seconds."
     moved = moves.move(
         tx,

@@ -6,7 +6,8 @@ import pytest
 import redis
 from sqlalchemy import Engine, NullPool, create_engine, inspect, text
 
-from tests.servers.databases import Databases, Migrate, ServerDatabases, SqliteDatabases
+from tests.conftest import databases_of
+from tests.servers.databases import Databases, Migrate
 
 
 def engine_of(url: str) -> Engine:
@@ -18,13 +19,7 @@ def databases(
     dialect: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Databases]:
     """This module's own: the worker process's may have been migrated by other tests already."""
-    given: Databases
-    if dialect == "sqlite":
-        given = SqliteDatabases(tmp_path_factory.mktemp("sqlite"))
-    else:
-        given = ServerDatabases(request.getfixturevalue(f"{dialect}_url"))
-    yield given
-    given.close()
+    yield from databases_of(dialect, request, tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
