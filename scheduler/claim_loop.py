@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import threading
 import time
-from datetime import timedelta
+from datetime import UTC, datetime
 
 import structlog
 
 from orchestrator import errors
 from orchestrator.tasks import lifecycle as tasks
-from orchestrator.tasks.claim import Batch, Ownership, claim
+from orchestrator.tasks.claim import Outrun, Ownership, claim
 from orchestrator.tasks.model import Lane
 from orchestrator.wiring import Parts
 from scheduler.handing_over import HandingOver
 from scheduler.lineup import Line, Lineup
 from scheduler.membership import Membership
-from scheduler.perform import perform
+from scheduler.perform import CLAIM_LEASE, hand_out
 
 log = structlog.get_logger(__name__)
 
-CLAIM_LEASE = timedelta(seconds=30)
 PAUSE_AFTER_ERROR_SECONDS = 1.0
+
+# Of the task that now stands at the head of a line, if any does: when it arrived, and whose it is.
+Next = tuple[datetime | None, int | None]
+NOBODY: Next = (None, None)
 
 
 class ClaimLoop(threading.Thread):
@@ -61,28 +64,42 @@ class ClaimLoop(threading.Thread):
         line = self._lineup.take(owned, seconds)
         if line is None:
             return
-        batch: Batch | None = None
+        following: Next = NOBODY
         try:
-            batch = self._serve(owned[line[0]], line)
+            following = self._serve(owned[line[0]], line)
         finally:
-            self._lineup.put_back(line, *(batch.next_created_at, batch.next_tenant_id) if batch else (None,))
+            self._lineup.put_back(line, *following)
 
-    def _serve(self, ownership: Ownership, line: Line) -> Batch | None:
-        lane = line[1]
-        limit = self._parts.config.scheduler_batch
-        if lane == Lane.WORKER:
-            limit = self._room()
-        if limit <= 0:
-            return None
+    def _serve(self, ownership: Ownership, line: Line) -> Next:
+        serve = self._hand_out if line[1] == Lane.SCHEDULER else self._hand_over
         try:
-            batch = self._membership.run(lambda tx: claim(tx, ownership, lane, limit, CLAIM_LEASE))
+            return serve(ownership)
+        except Outrun:
+            return datetime.min.replace(tzinfo=UTC), None  # at once again
         except errors.StaleFence as stale:
             log.info("partition_lost", node=self._membership.me.name, detail=stale.detail)
             self._membership.lost(ownership.partition)
-            return None
-        if batch.tasks:
-            self._do(batch, lane)
-        return batch
+            return NOBODY
+
+    def _hand_out(self, ownership: Ownership) -> Next:
+        began = time.monotonic()
+        done = hand_out(self._membership, ownership, self._parts.config.scheduler_batch)
+        log.debug("batch", tasks=done.count, seconds=time.monotonic() - began)
+        return done.next_created_at, done.next_tenant_id
+
+    def _hand_over(self, ownership: Ownership) -> Next:
+        limit = self._room()
+        if limit <= 0:
+            return NOBODY
+        batch = self._membership.run(lambda tx: claim(tx, ownership, Lane.WORKER, limit, CLAIM_LEASE))
+        try:
+            self._handing_over.hand_over(batch.tasks)
+        except errors.Unavailable:
+            raise  # the claim's lease, or the next owner of the partition, puts the batch back
+        except Exception:
+            self._membership.run(lambda tx: tasks.release(tx, batch.tasks, Lane.WORKER))
+            raise
+        return batch.next_created_at, batch.next_tenant_id
 
     def _room(self) -> int:
         """How many tasks the worker nodes may be given now, after a look at what they have begun."""
@@ -90,17 +107,3 @@ class ClaimLoop(threading.Thread):
         if self._handing_over.room(limit) <= 0:
             self._handing_over.sweep()
         return self._handing_over.room(limit)
-
-    def _do(self, batch: Batch, lane: Lane) -> None:
-        began = time.monotonic()
-        try:
-            if lane == Lane.WORKER:
-                self._handing_over.hand_over(batch.tasks)
-            else:
-                perform(self._membership, batch.tasks)
-        except errors.Unavailable:
-            raise  # the claim's lease, or the next owner of the partition, puts the batch back
-        except Exception:
-            self._membership.run(lambda tx: tasks.release(tx, batch.tasks, lane))
-            raise
-        log.debug("batch", tasks=len(batch.tasks), lane=lane.name, seconds=time.monotonic() - began)

@@ -17,7 +17,6 @@ from orchestrator.cluster.lifecycle import SCHEDULER, WORKER, NodeAlive
 from orchestrator.tasks import partitions
 from orchestrator.tasks.claim import Ownership
 from orchestrator.tasks.hints import publish_owners
-from orchestrator.tasks.model import PARTITIONS
 from orchestrator.transaction import SYSTEM_TENANT, Actor, Transaction
 from orchestrator.wiring import Parts
 from scheduler import joining, shares
@@ -88,7 +87,7 @@ class Membership:
         self.me = place.me
         if place.replaced is not None:  # with what it served, which need not wait for its lease's end
             replaced = place.replaced
-            self.run(lambda tx: partitions.release(tx, replaced, range(PARTITIONS)))
+            self.run(lambda tx: partitions.desert(tx, replaced))
         self.tick()
 
     def _take_place(self, dead: Collection[str] = ()) -> Place:

@@ -1,14 +1,76 @@
-"""Doing what the scheduler itself does with claimed tasks: hand jobs out."""
+"""Doing what the scheduler itself does with tasks: hand jobs out.
+
+A batch in one transaction, which leaves nothing behind when this process dies. Where the owner before died,
+or a batch has failed, one task at a time is claimed first and then done, so that one of which schedulers die
+is known by its attempts and, after the third, set aside: a person sees it among the failed and may retry it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from datetime import timedelta
 
-from orchestrator.jobs.dispatch import dispatch
-from orchestrator.tasks.claim import ClaimedTask
+import structlog
+
+from orchestrator import errors
+from orchestrator.jobs import dispatch
+from orchestrator.jobs.dispatch import HandedOut
+from orchestrator.tasks import lifecycle as tasks
+from orchestrator.tasks.claim import ClaimedTask, Outrun, Ownership, claim
+from orchestrator.tasks.model import Lane
+from orchestrator.tasks.partitions import TASKS_WITH_CARE
 from scheduler.membership import Membership
 
+log = structlog.get_logger(__name__)
 
-def perform(membership: Membership, batch: Sequence[ClaimedTask]) -> None:
-    """The batch in one transaction, in order."""
-    membership.run(lambda tx: dispatch(tx, batch))
+CLAIM_LEASE = timedelta(seconds=30)
+ATTEMPTS = 3
+
+
+def hand_out(membership: Membership, owned: Ownership, limit: int) -> HandedOut:
+    """Up to `limit` tasks of the partition, in order.
+
+    Raises `StaleFence` if the partition is lost, `Outrun` where a person cancelled one at this moment, and
+    what went wrong with a single task.
+    """
+    if owned.with_care:
+        return _with_care(membership, owned)
+    try:
+        return membership.run(lambda tx: dispatch.hand_out(tx, owned, limit))
+    except (errors.BotswainError, Outrun):
+        raise
+    except Exception:
+        log.exception("batch_failed", node=membership.me.name, partition=owned.partition)
+        owned.with_care = TASKS_WITH_CARE
+        return _with_care(membership, owned)
+
+
+def _with_care(membership: Membership, owned: Ownership) -> HandedOut:
+    batch = membership.run(lambda tx: claim(tx, owned, Lane.SCHEDULER, 1, CLAIM_LEASE))
+    if not batch.tasks:
+        owned.with_care = 0
+        return HandedOut(0)
+    _do(membership, batch.tasks[0])
+    owned.with_care -= 1
+    return HandedOut(1, batch.next_created_at, batch.next_tenant_id)
+
+
+def _do(membership: Membership, task: ClaimedTask) -> None:
+    if task.attempt > ATTEMPTS:
+        _set_aside(membership, task, "each scheduler that took it ended")
+        return
+    try:
+        membership.run(lambda tx: dispatch.dispatch(tx, [task]))
+    except errors.Unavailable:
+        raise  # the claim's lease, or the next owner of the partition, puts it back
+    except Exception as error:
+        if task.attempt < ATTEMPTS:
+            membership.run(lambda tx: tasks.release(tx, [task], Lane.SCHEDULER, counted=True))
+            raise
+        log.exception("task_failed", task=task.guid)
+        _set_aside(membership, task, f"{type(error).__name__}: {str(error)[:500]}")
+
+
+def _set_aside(membership: Membership, task: ClaimedTask, why: str) -> None:
+    sentence = f"Set aside after {ATTEMPTS} attempts to hand its job out: {why}."
+    log.error("task_set_aside", task=task.guid, why=why)
+    membership.run(lambda tx: tasks.set_aside(tx, task, sentence))

@@ -1,5 +1,8 @@
 """The claim: a scheduler takes up to a batch of tasks of a partition that it owns, oldest first.
 
+Either to work on them later, under a lease (`claim`), or to finish them in the same transaction (`owned` and
+`succeed`), which leaves nothing half done when the scheduler dies.
+
 Three statements. The partition row is locked and its owner, epoch and lease checked by the database's
 clock; the head of the line is read; one bulk UPDATE takes it, guarded by the state it must still have.
 One claimer at a time for each partition, by that lock, is what makes the order hold: with `ORDER BY id`
@@ -34,6 +37,9 @@ class Ownership:
     owner: str
     epoch: int
     cursors: dict[Lane, int] = field(default_factory=lambda: dict.fromkeys(Lane, -1))
+    # So many tasks are yet to be done one at a time, each attempt counted before it begins: the owner before
+    # died, perhaps of one of them.
+    with_care: int = 0
 
 
 @dataclass(frozen=True)
@@ -73,6 +79,12 @@ _OWNED = (
     )
     .with_for_update()
 )
+HEAD_OF_LINE = (
+    Task.partition == bindparam("p_partition"),
+    Task.lane == bindparam("p_lane"),
+    Task.status == TaskStatus.QUEUED.value,
+    Task.position > bindparam("p_cursor"),
+)
 _HEAD = (
     select(
         Task.id,
@@ -87,12 +99,7 @@ _HEAD = (
         Task.position,
         Task.created_at,
     )
-    .where(
-        Task.partition == bindparam("p_partition"),
-        Task.lane == bindparam("p_lane"),
-        Task.status == TaskStatus.QUEUED.value,
-        Task.position > bindparam("p_cursor"),
-    )
+    .where(*HEAD_OF_LINE)
     .order_by(Task.position)
     .limit(bindparam("p_limit"))
 )
@@ -108,23 +115,61 @@ _TAKE = (
         lease_until=bindparam("p_lease_until"),
     )
 )
+_SUCCEED = (
+    update(Task)
+    .where(Task.id.in_(bindparam("p_ids", expanding=True)), Task.status == TaskStatus.QUEUED.value)
+    .values(
+        status=TaskStatus.SUCCEEDED.value,
+        fence=Task.fence + 1,
+        attempt=Task.attempt + 1,
+        claimed_at=bindparam("p_now"),
+        started_at=bindparam("p_now"),
+        finished_at=bindparam("p_now"),
+    )
+)
 
 
-def claim(tx: Transaction, owned: Ownership, lane: Lane, limit: int, lease: timedelta) -> Batch:
-    """Take up to `limit` tasks from the head of the line. Raises `StaleFence` if the partition is lost."""
+class Outrun(Exception):  # noqa: N818  (an outcome, not an error)
+    """Somebody changed a task between the look and the change: look again."""
+
+
+def owned_line(tx: Transaction, owned: Ownership, lane: Lane) -> dict[str, Any]:
+    """Lock the partition; return what the head of its line is looked for by.
+
+    Raises `StaleFence` if the partition is lost. Until the transaction ends nobody else claims from it.
+    """
     row = tx.execute(
         _OWNED, {"p_partition": owned.partition, "p_owner": owned.owner, "p_epoch": owned.epoch}
     ).one_or_none()
     if row is None:
         raise StaleFence(f"Partition {owned.partition} is no longer owned by {owned.owner}.")
     cursor = _rewound(tx, owned, lane, row)
-    head = _read_head(tx, owned, lane, cursor, limit + 1)
+    return {"p_partition": owned.partition, "p_lane": lane.value, "p_cursor": cursor}
+
+
+def reached(tx: Transaction, owned: Ownership, lane: Lane, position: int) -> None:
+    """The line has been taken up to `position`: the next claim starts behind it."""
+    # Not before the commit: a claim that was rolled back has moved nothing.
+    tx.after_commit(lambda: owned.cursors.__setitem__(lane, position))
+
+
+def succeed(tx: Transaction, ids: Sequence[int]) -> None:
+    """Finish tasks of an `owned_line` that were done in this transaction. Raises `Outrun`."""
+    if ids and tx.execute(_SUCCEED, {"p_ids": list(ids), "p_now": tx.now}).rowcount != len(ids):
+        raise Outrun
+
+
+def claim(tx: Transaction, owned: Ownership, lane: Lane, limit: int, lease: timedelta) -> Batch:
+    """Take up to `limit` tasks from the head of the line.
+
+    Raises `StaleFence` if the partition is lost, and `Outrun`.
+    """
+    line = owned_line(tx, owned, lane)
+    head = tx.execute(_HEAD, line | {"p_limit": limit + 1}).all()
     taken, behind = head[:limit], head[limit:]
     if taken:
         _take(tx, owned, taken, lease)
-    reached = taken[-1].position if taken else cursor
-    # Not before the commit: a claim that was rolled back has moved nothing.
-    tx.after_commit(lambda: owned.cursors.__setitem__(lane, reached))
+    reached(tx, owned, lane, taken[-1].position if taken else line["p_cursor"])
     return Batch(
         tasks=[_claimed(row, owned.partition) for row in taken],
         next_created_at=behind[0].created_at if behind else None,
@@ -142,11 +187,6 @@ def _rewound(tx: Transaction, owned: Ownership, lane: Lane, row: Any) -> int:
     return owned.cursors[lane]
 
 
-def _read_head(tx: Transaction, owned: Ownership, lane: Lane, cursor: int, limit: int) -> Sequence[Any]:
-    asked = {"p_partition": owned.partition, "p_lane": lane.value, "p_cursor": cursor, "p_limit": limit}
-    return tx.execute(_HEAD, asked).all()  # type: ignore[no-any-return]
-
-
 def _take(tx: Transaction, owned: Ownership, taken: Sequence[Any], lease: timedelta) -> None:
     taking = {
         "p_ids": [row.id for row in taken],
@@ -155,8 +195,7 @@ def _take(tx: Transaction, owned: Ownership, taken: Sequence[Any], lease: timede
         "p_lease_until": tx.now + lease,
     }
     if tx.execute(_TAKE, taking).rowcount != len(taken):
-        # A person cancelled one between the two statements. Rolled back whole, the next claim is right.
-        raise StaleFence(f"A task of partition {owned.partition} changed while it was being claimed.")
+        raise Outrun  # a person cancelled one between the two statements
 
 
 def _claimed(row: Any, partition: int) -> ClaimedTask:

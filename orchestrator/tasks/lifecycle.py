@@ -181,12 +181,23 @@ def succeed_claimed(tx: Transaction, tasks: Sequence[ClaimedTask]) -> None:
         tx.execute(_SUCCEED_MANY, {"p_ids": [task.id for task in tasks], "p_now": tx.now})
 
 
-def release(tx: Transaction, tasks: Sequence[ClaimedTask], lane: Lane) -> int:
-    """Give claimed tasks back to their old places, as if they had not been taken. Returns how many."""
+def release(tx: Transaction, tasks: Sequence[ClaimedTask], lane: Lane, *, counted: bool = False) -> int:
+    """Give claimed tasks back to their old places, as if they had not been taken. Returns how many.
+
+    `counted`: the attempt was one.
+    """
     standing = lock_claimed(tx, tasks)
     for task in standing:
-        _put_back(tx, task.id, task.partition, lane, task.position, counted=False)
+        _put_back(tx, task.id, task.partition, lane, task.position, counted=counted)
     return len(standing)
+
+
+def set_aside(tx: Transaction, task: ClaimedTask, error: str) -> None:
+    """A claimed task has failed for good, whatever attempts it was given: those behind it go on."""
+    for standing in lock_claimed(tx, [task]):
+        values = {"status": TaskStatus.FAILED.value, "finished_at": tx.now, "error": error}
+        values |= {"owner": "", "lease_until": None}
+        tx.execute(update(Task).where(Task.id == standing.id).values(values))
 
 
 def postpone(tx: Transaction, tasks: Sequence[ClaimedTask], lane: Lane) -> None:

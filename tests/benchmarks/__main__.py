@@ -14,7 +14,7 @@ from dataclasses import replace
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import claim, heartbeat, job_life, latency, resources
+from tests.benchmarks import claim, heartbeat, job_life, latency, resources, schedulers
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.options import Options
 from tests.benchmarks.servers import Servers, servers
@@ -25,6 +25,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "job_life": job_life.run,
     "heartbeat": heartbeat.run,
     "claim": claim.run,
+    "schedulers": schedulers.run,
     "resources": resources.run,
 }
 

@@ -107,7 +107,7 @@ def test_an_adopter_gets_what_was_claimed_and_the_old_owner_changes_nothing_more
 
 @on("mariadb", "postgres")
 def test_adoption_does_not_wait_for_a_rival(scene: Scene) -> None:
-    """Leases are counted from before the wait: those got behind a slow rival had ended when they were given."""
+    """Leases count from before the wait: those got behind a slow rival had ended when they were given."""
     with scene.transactions.engine.connect() as rival:
         rival.execute(update(Partition).where(Partition.id == 1).values(owner="rival"))
         assert [owned.partition for owned in scene.own([1, 2], "a")] == [2]

@@ -202,15 +202,14 @@ def test_a_task_cancelled_in_the_midst_of_a_claim_rolls_it_back_whole(
     enqueue(scene, 100, 100)
     from orchestrator.tasks import claim as claiming
 
-    read = claiming._read_head
+    take = claiming._take
 
-    def cancelled_meanwhile(tx: Transaction, *args: Any) -> Any:
-        head = read(tx, *args)
+    def cancelled_meanwhile(tx: Transaction, owned: Any, head: Any, lease: Any) -> Any:
         tx.execute(update(Task).where(Task.id == head[0].id).values(status=TaskStatus.CANCELLED.value))
-        return head
+        return take(tx, owned, head, lease)
 
-    monkeypatch.setattr(claiming, "_read_head", cancelled_meanwhile)
-    with pytest.raises(StaleFence):
+    monkeypatch.setattr(claiming, "_take", cancelled_meanwhile)
+    with pytest.raises(claiming.Outrun):
         scene.claim(owned)
     monkeypatch.undo()
     assert len(scene.claim(owned).tasks) == 2
