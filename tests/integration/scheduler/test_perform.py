@@ -41,7 +41,7 @@ def owned(membership: Membership) -> Ownership:
 
 def create(scene: Scene, monkeypatch: pytest.MonkeyPatch, count: int) -> list[str]:
     """Jobs whose tasks are all in one partition."""
-    monkeypatch.setattr(tasks._spread, "next", lambda: HERE)
+    monkeypatch.setattr(tasks._spread, "next", lambda _: HERE)
     return scene.create(count)
 
 
