@@ -18,6 +18,7 @@ from orchestrator.jobs.model import JobHistory
 from orchestrator.jobs.states import LIVE, STATE_NAMES, TERMINAL, Event, Status
 from orchestrator.robots import lifecycle as robots
 from orchestrator.robots.presence import Presence
+from orchestrator.tasks.model import Task, TaskKind, TaskStatus
 from orchestrator.transaction import Transaction
 
 ENDS = {
@@ -63,6 +64,9 @@ def _reasons(tx: Transaction, row: Any, presence: Presence) -> Iterator[Reason]:
 def _before_handing_out(tx: Transaction, row: Any) -> Iterable[Reason]:
     if row.not_before is not None and row.not_before > tx.now:
         yield Reason("not_before", f"It is not to begin before {_time(row.not_before)}.")
+    elif (aside := _set_aside(tx, row)) is not None:
+        yield aside
+        return
     else:
         yield Reason("waits_for_scheduler", "It waits for a scheduler to hand it out.")
     schedulers = living(tx, SCHEDULER)
@@ -70,6 +74,19 @@ def _before_handing_out(tx: Transaction, row: Any) -> Iterable[Reason]:
         yield Reason("no_scheduler", "No scheduler is alive; start one, and waiting jobs are handed out.")
     elif all(node.is_draining for node in schedulers):
         yield Reason("schedulers_draining", "Every scheduler is draining, and takes nothing new.")
+
+
+def _set_aside(tx: Transaction, row: Any) -> Reason | None:
+    """The task that was to hand it out, where that failed for good."""
+    query = (
+        select(Task.guid, Task.error)
+        .where(Task.kind == TaskKind.DISPATCH.value, Task.subject_id == row.id)
+        .where(Task.tenant_id == tx.tenant_id, Task.status == TaskStatus.FAILED.value)
+    )
+    task = tx.execute(query).first()
+    if task is None:
+        return None
+    return Reason("set_aside", f"{task.error} Retry its task {task.guid}, or stop the job.")
 
 
 def _taken(tx: Transaction, row: Any) -> Reason:

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import select, update
 
 from orchestrator.errors import StaleFence
+from orchestrator.insights import explain
 from orchestrator.jobs import dispatch
 from orchestrator.jobs.moves import JobsOffered
 from orchestrator.jobs.states import Status
@@ -133,6 +134,8 @@ def test_one_that_cannot_be_handed_out_is_set_aside_and_holds_up_nobody(
     aside = task_of(scene, guids[1])
     assert (aside.status, aside.attempt) == (TaskStatus.FAILED, ATTEMPTS)
     assert "no such shape" in aside.error
+    (why,) = scene.run(lambda tx: explain.job(tx, guids[1], membership._parts.presence)).reasons
+    assert why.code == "set_aside" and aside.guid in why.text
     scene.run(lambda tx: tasks.retry(tx, aside.guid))
     hand_out(membership, mine, 10)
     assert states(scene, guids) == [Status.PENDING] * 4
