@@ -17,8 +17,11 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from orchestrator.errors import ConfigurationError
+from orchestrator.window import NotAWindow, Window
 
 Seconds = float
+Days = float
+MOVED = ("jobs", "tasks", "resources", "audit")
 AUTO = 0  # in place of a scheduler's number: one is leased
 
 
@@ -72,6 +75,16 @@ class Config(BaseModel):
     )
     partition_lease_seconds: Seconds = Field(15, alias="BOTSWAIN_PARTITION_LEASE_SECONDS", gt=0)
 
+    maintenance_window_given: str = Field("daily 01:00-05:00 UTC", alias="BOTSWAIN_MAINTENANCE_WINDOW")
+    move_jobs_after: Days = Field(30, alias="BOTSWAIN_MOVE_JOBS_AFTER_DAYS", ge=0, le=36500)
+    move_tasks_after: Days = Field(7, alias="BOTSWAIN_MOVE_TASKS_AFTER_DAYS", ge=0, le=36500)
+    move_resources_after: Days = Field(30, alias="BOTSWAIN_MOVE_RESOURCES_AFTER_DAYS", ge=0, le=36500)
+    move_audit_after: Days = Field(90, alias="BOTSWAIN_MOVE_AUDIT_AFTER_DAYS", ge=0, le=36500)
+    keep_jobs: Days = Field(0, alias="BOTSWAIN_KEEP_JOBS_DAYS", ge=0, le=36500)
+    keep_tasks: Days = Field(0, alias="BOTSWAIN_KEEP_TASKS_DAYS", ge=0, le=36500)
+    keep_resources: Days = Field(0, alias="BOTSWAIN_KEEP_RESOURCES_DAYS", ge=0, le=36500)
+    keep_audit: Days = Field(0, alias="BOTSWAIN_KEEP_AUDIT_DAYS", ge=0, le=36500)
+
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None, **changes: Any) -> Config:
         """Read the environment; raise `ConfigurationError` with every mistake at once."""
@@ -93,6 +106,7 @@ class Config(BaseModel):
             *self._redis_problems(),
             *self._secret_problems(),
             *self._cluster_problems(),
+            *self._history_problems(),
         ]
 
     def _cluster_problems(self) -> list[str]:
@@ -102,6 +116,22 @@ class Config(BaseModel):
             f"SCHEDULER_CLUSTER_ID is {self.scheduler_cluster_id}, above SCHEDULER_CLUSTER_SIZE "
             f"({self.scheduler_cluster_size}): number the schedulers from 1 to the size"
         ]
+
+    def _history_problems(self) -> list[str]:
+        found = []
+        try:
+            Window.read(self.maintenance_window_given)
+        except NotAWindow as error:
+            found.append(f"BOTSWAIN_MAINTENANCE_WINDOW: {error}")
+        for name in MOVED:
+            after, kept = self.move_after_days(name), self.keep_days(name)
+            if 0 < kept < after:
+                found.append(
+                    f"BOTSWAIN_KEEP_{name.upper()}_DAYS is {kept:g}, below "
+                    f"BOTSWAIN_MOVE_{name.upper()}_AFTER_DAYS ({after:g}): what is kept is moved first; "
+                    "keep it for longer, or move it earlier (0 keeps it for ever)"
+                )
+        return found
 
     def _database_problems(self) -> list[str]:
         given = self.database_url_given.get_secret_value()
@@ -155,6 +185,18 @@ class Config(BaseModel):
         url = make_url(given)
         drivers = {"mysql": "mysql+pymysql", "mariadb": "mysql+pymysql", "postgresql": "postgresql+psycopg"}
         return url.set(drivername=drivers.get(url.get_backend_name(), url.drivername))
+
+    @cached_property
+    def maintenance_window(self) -> Window:
+        return Window.read(self.maintenance_window_given)
+
+    def move_after_days(self, table: str) -> Days:
+        """Days after its end until a row of this table (one of `MOVED`) moves to history."""
+        return float(getattr(self, f"move_{table}_after"))
+
+    def keep_days(self, table: str) -> Days:
+        """Days after its end until a row is deleted from history; 0: never."""
+        return float(getattr(self, f"keep_{table}"))
 
     @property
     def redis_url(self) -> str:

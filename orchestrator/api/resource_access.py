@@ -11,8 +11,8 @@ from orchestrator.api.auth import ROBOT
 from orchestrator.api.call import Call
 from orchestrator.api.patience import Place, patiently
 from orchestrator.api.waiting_room import WaitingRoom
-from orchestrator.errors import Conflict
-from orchestrator.resources import history, search, waits
+from orchestrator.errors import Conflict, NotFound
+from orchestrator.resources import history, past, search, waits
 from orchestrator.resources import lifecycle as verbs
 from orchestrator.resources.locks import Initiator, Mode
 from orchestrator.resources.waits import resource_line
@@ -68,9 +68,16 @@ def written(
     seconds: float,
     attempt: Callable[[int | None], Response],
 ) -> Response:
-    """A write; one that is refused changes nothing but the history, which says who tried."""
+    """A write; one that is refused changes nothing but the history, which says who tried.
+
+    A resource that is history comes back from there to be written.
+    """
     try:
         return waiting_at(call, resource, modes, seconds, attempt)
+    except NotFound:
+        if not call.transact(lambda tx: past.recall(tx, resource)):
+            raise
+        return written(call, resource, modes, seconds, attempt)
     except Conflict as conflict:
         refusal = conflict  # the name of an except clause ends with it
         call.transact(lambda tx: _note_refusal(call, tx, resource, refusal))

@@ -36,7 +36,7 @@ from orchestrator.insights.paging import Page
 from orchestrator.insights.resources import ResourceEvent, ResourceView, TakenView
 from orchestrator.resources import create as creation
 from orchestrator.resources import lifecycle as verbs
-from orchestrator.resources import locks, queues, turns
+from orchestrator.resources import locks, past, queues, turns
 from orchestrator.resources.batches import Alone
 from orchestrator.resources.conditions import Condition
 from orchestrator.resources.create import RESOURCES_IN_ONE_REQUEST, NewResource
@@ -74,7 +74,7 @@ def create_resources(call: Call, queue: str, body: list[ResourceIn]) -> Response
 
     def work(tx: Transaction) -> ResourceView | Resources:
         ids = creation.create(tx, queue, orders)
-        made = seen.many(tx, [dict(verbs.existing(tx, one)._mapping) for one in ids])
+        made = seen.many(tx, [dict(past.look(tx, one)._mapping) for one in ids])
         return Resources(made) if call.is_list else made[0]
 
     return call.write(work)
@@ -246,5 +246,6 @@ def postpone_resource(call: Call, resource: str, body: PostponeIn) -> Response:
 
 @routes.get("/resources/<resource>/history", Policy.VIEWER, answer=ResourceHistory)
 def get_resource_history(call: Call, resource: str) -> Response:
-    """Get every value, state, lock, owner, fence and refused write of a resource, in order."""
-    return call.read(lambda tx: ResourceHistory(seen.history(tx, verbs.existing(tx, resource).id)))
+    """Get every value, state, lock, owner, fence and refused write of a resource, in order; also of a
+    deleted one."""
+    return call.read(lambda tx: ResourceHistory(seen.history(tx, past.known_id(tx, resource))))

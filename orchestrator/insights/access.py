@@ -8,8 +8,9 @@ from typing import Any
 
 from sqlalchemy import select
 
-from orchestrator.audit import AuditRecord
+from orchestrator.audit import PAST_AUDIT, AuditRecord
 from orchestrator.insights.paging import Page, page
+from orchestrator.past import live_of
 from orchestrator.tokens.model import ApiToken
 from orchestrator.transaction import Transaction
 
@@ -63,15 +64,18 @@ def audit(
     limit: int,
     cursor: str | None,
 ) -> Page[AuditView]:
-    query = select(*AuditRecord.__table__.columns).where(AuditRecord.tenant_id == tx.tenant_id)
-    for column, wanted in (
-        (AuditRecord.actor, actor),
-        (AuditRecord.action, action),
-        (AuditRecord.subject, subject),
-    ):
-        if wanted is not None:
-            query = query.where(column == wanted)
-    return page(tx, query, AuditRecord.id, limit, cursor, lambda rows: [_record(row) for row in rows])
+    asked = {"actor": actor, "action": action, "subject": subject}
+    live, past = [
+        (
+            select(*table.columns).where(
+                table.c.tenant_id == tx.tenant_id,
+                *[table.c[name] == wanted for name, wanted in asked.items() if wanted is not None],
+            ),
+            table.c.id,
+        )
+        for table in (live_of(AuditRecord), PAST_AUDIT)
+    ]
+    return page(tx, *live, limit, cursor, lambda rows: [_record(row) for row in rows], past)
 
 
 def _record(row: Any) -> AuditView:

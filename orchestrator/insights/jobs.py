@@ -8,16 +8,17 @@ from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
 
-from sqlalchemy import and_, bindparam, or_, select
+from sqlalchemy import Table, and_, bindparam, or_, select
 
 from orchestrator.errors import NotFound
 from orchestrator.insights.paging import Page, page
 from orchestrator.jobs import moves
 from orchestrator.jobs.lifecycle import CreatedJob
-from orchestrator.jobs.model import Job, JobHistory
-from orchestrator.jobs.states import STATE_NAMES, Status
+from orchestrator.jobs.model import PAST_JOB_HISTORY, PAST_JOBS, Job, JobHistory
+from orchestrator.jobs.states import STATE_NAMES, TERMINAL, Status
+from orchestrator.past import live_of
 from orchestrator.processes.model import Process, ProcessVersion
-from orchestrator.resources.model import Resource
+from orchestrator.resources.model import PAST_RESOURCES, Resource
 from orchestrator.robots.model import Robot, RobotGroup
 from orchestrator.transaction import Transaction
 
@@ -93,19 +94,30 @@ class Filters:
     created_before: datetime | None = None
 
 
-_JOBS = (
-    select(
-        *Job.__table__.columns,
-        Process.name.label("process_name"),
-        ProcessVersion.version.label("version_number"),
-    )
-    .join(Process, Process.id == Job.process_id)
-    .join(ProcessVersion, ProcessVersion.id == Job.process_version_id)
-)
+TABLES = (live_of(Job), PAST_JOBS)
 _EMPTY: dict[str, Any] = dict.fromkeys(Job.__table__.columns.keys())
-_MANY = _JOBS.where(
-    Job.tenant_id == bindparam("p_tenant_id"), Job.guid.in_(bindparam("p_guids", expanding=True))
-)
+
+
+def _jobs(table: Table) -> Any:
+    columns = [table.c[column.name] for column in Job.__table__.columns]
+    return (
+        select(
+            *columns,
+            Process.name.label("process_name"),
+            ProcessVersion.version.label("version_number"),
+        )
+        .join(Process, Process.id == table.c.process_id)
+        .join(ProcessVersion, ProcessVersion.id == table.c.process_version_id)
+    )
+
+
+_MANY = [
+    _jobs(table).where(
+        table.c.tenant_id == bindparam("p_tenant_id"),
+        table.c.guid.in_(bindparam("p_guids", expanding=True)),
+    )
+    for table in TABLES
+]
 
 
 def found(tx: Transaction, guid: str) -> Any:
@@ -122,8 +134,12 @@ def one(tx: Transaction, guid: str) -> JobView:
 
 def many(tx: Transaction, guids: Sequence[str]) -> list[JobView]:
     """These jobs, in this order."""
-    asked = {"p_tenant_id": tx.tenant_id, "p_guids": guids}
-    views = {view.guid: view for view in _views(tx, tx.execute(_MANY, asked).all())}
+    rows: list[Any] = []
+    for query in _MANY:
+        missing = sorted(set(guids) - {row.guid for row in rows})
+        if missing:
+            rows += tx.execute(query, {"p_tenant_id": tx.tenant_id, "p_guids": missing}).all()
+    views = {view.guid: view for view in _views(tx, rows)}
     return [views[guid] for guid in guids]
 
 
@@ -139,29 +155,39 @@ def created(tx: Transaction, jobs: Sequence[CreatedJob]) -> list[JobView]:
 
 
 def listed(tx: Transaction, filters: Filters, limit: int, cursor: str | None) -> Page[JobView]:
-    query = _JOBS.where(Job.tenant_id == tx.tenant_id, *_conditions(tx, filters))
-    return page(tx, query, Job.id, limit, cursor, lambda rows: _views(tx, rows))
+    live, past = [
+        (_jobs(table).where(table.c.tenant_id == tx.tenant_id, *_conditions(tx, filters, table)), table.c.id)
+        for table in TABLES
+    ]
+    in_history = past if _may_have_ended(filters) else None
+    return page(tx, *live, limit, cursor, lambda rows: _views(tx, rows), in_history)
 
 
-def _conditions(tx: Transaction, filters: Filters) -> Iterable[Any]:
+def _may_have_ended(filters: Filters) -> bool:
+    asked = filters.status if filters.state is None else STATUS_BY_NAME[filters.state]
+    return asked is None or asked in TERMINAL
+
+
+def _conditions(tx: Transaction, filters: Filters, table: Table) -> Iterable[Any]:
+    jobs = table.c
     if filters.status is not None:
-        yield Job.status == filters.status
+        yield jobs.status == filters.status
     if filters.state is not None:
-        yield Job.status == STATUS_BY_NAME[filters.state].value
+        yield jobs.status == STATUS_BY_NAME[filters.state].value
     if filters.priority is not None:
-        yield Job.priority == filters.priority
+        yield jobs.priority == filters.priority
     if filters.retry_of is not None:
-        yield Job.retry_of == filters.retry_of
+        yield jobs.retry_of == filters.retry_of
     if filters.created_after is not None:
-        yield Job.created_at > filters.created_after
+        yield jobs.created_at > filters.created_after
     if filters.created_before is not None:
-        yield Job.created_at < filters.created_before
+        yield jobs.created_at < filters.created_before
     if filters.process is not None:
-        yield Job.process_id == _id_of(tx, Process, filters.process)
+        yield jobs.process_id == _id_of(tx, Process, filters.process)
     if filters.group is not None:
-        yield Job.target == f"group:{_id_of(tx, RobotGroup, filters.group)}"
+        yield jobs.target == f"group:{_id_of(tx, RobotGroup, filters.group)}"
     if filters.robot is not None:
-        yield _of_robot(_id_of(tx, Robot, filters.robot))
+        yield _of_robot(jobs, _id_of(tx, Robot, filters.robot))
 
 
 def _id_of(tx: Transaction, model: Any, key: str) -> int:
@@ -173,21 +199,16 @@ def _id_of(tx: Transaction, model: Any, key: str) -> int:
     return int(tx.execute(query).scalar() or -1)
 
 
-def _of_robot(robot_id: int) -> Any:
+def _of_robot(jobs: Any, robot_id: int) -> Any:
     # Both halves are an index's: one of robots, the other of the lines in which jobs wait.
-    waits = and_(Job.status.in_(NEVER_HANDED), Job.target == f"robot:{robot_id}", Job.robot_id <= 0)
-    return or_(Job.robot_id == robot_id, waits)
+    waits = and_(jobs.status.in_(NEVER_HANDED), jobs.target == f"robot:{robot_id}", jobs.robot_id <= 0)
+    return or_(jobs.robot_id == robot_id, waits)
 
 
 def history(tx: Transaction, guid: str) -> list[JobEvent]:
     """Every state, attempt, robot, fence and reason, in order."""
     job = found(tx, guid)
-    query = (
-        select(*JobHistory.__table__.columns, Robot.name.label("robot_name"))
-        .outerjoin(Robot, Robot.id == JobHistory.robot_id)
-        .where(JobHistory.job_id == job.id, JobHistory.tenant_id == tx.tenant_id)
-        .order_by(JobHistory.id)
-    )
+    lines = _lines(tx, live_of(JobHistory), job.id) or _lines(tx, PAST_JOB_HISTORY, job.id)
     return [
         JobEvent(
             at=row.at,
@@ -202,8 +223,19 @@ def history(tx: Transaction, guid: str) -> list[JobEvent]:
             partition=row.partition,
             seq=row.seq,
         )
-        for row in tx.execute(query)
+        for row in lines
     ]
+
+
+def _lines(tx: Transaction, table: Table, job_id: int) -> Sequence[Any]:
+    query = (
+        select(*table.columns, Robot.name.label("robot_name"))
+        .outerjoin(Robot, Robot.id == table.c.robot_id)
+        .where(table.c.job_id == job_id, table.c.tenant_id == tx.tenant_id)
+        .order_by(table.c.id)
+    )
+    found: Sequence[Any] = tx.execute(query).all()
+    return found
 
 
 def _views(tx: Transaction, rows: Sequence[Any]) -> list[JobView]:
@@ -211,8 +243,18 @@ def _views(tx: Transaction, rows: Sequence[Any]) -> list[JobView]:
     asked = {int(key) for kind, _, key in targets if kind == "robot"}
     robots = names(tx, Robot, asked | {row.robot_id for row in rows if row.robot_id > 0})
     groups = names(tx, RobotGroup, {int(key) for kind, _, key in targets if kind == "group"})
-    resources = names(tx, Resource, {row.resource_id for row in rows} - {None}, Resource.public_id)
+    resources = _resources(tx, {row.resource_id for row in rows} - {None})
     return [_view(row, robots, groups, resources) for row in rows]
+
+
+def _resources(tx: Transaction, ids: set[int]) -> dict[int, str]:
+    live = names(tx, Resource, ids, Resource.public_id)
+    missing = ids - live.keys()
+    if not missing:
+        return live
+    past = PAST_RESOURCES.c
+    query = select(past.id, past.public_id).where(past.tenant_id == tx.tenant_id, past.deleted_at.is_(None))
+    return live | {row.id: row.public_id for row in tx.execute(query.where(past.id.in_(missing)))}
 
 
 def names(tx: Transaction, model: Any, ids: Iterable[int], name: Any = None) -> dict[int, str]:

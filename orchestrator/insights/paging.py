@@ -1,4 +1,7 @@
-"""Lists in pages, newest first: an opaque cursor says where the next page begins."""
+"""Lists in pages, newest first: an opaque cursor says where the next page begins.
+
+What has moved to history is in the lists as before: both tables number their rows in one series.
+"""
 
 from __future__ import annotations
 
@@ -27,11 +30,37 @@ def page(
     limit: int,
     cursor: str | None,
     render: Callable[[Sequence[Any]], Sequence[Item]],
+    past: tuple[Any, Any] | None = None,
 ) -> Page[Item]:
-    """Up to `limit` rows of `query`, by the column `by` (selected as `id`) downwards."""
-    if cursor is not None:
-        query = query.where(by < int(cursor, 16))
-    rows = tx.execute(query.order_by(by.desc()).limit(limit + 1)).all()
-    shown = rows[:limit]
-    following = format(shown[-1].id, "x") if len(rows) > limit else None
+    """Up to `limit` rows of `query`, by the column `by` (selected as `id`) downwards.
+
+    `past`: query and column of the same in history, where it can hold what is asked for.
+    """
+    at = int(cursor, 16) if cursor is not None else None
+    shown = newest(tx, [(query, by), past] if past is not None else [(query, by)], limit + 1, at)
+    more, shown = len(shown) > limit, shown[:limit]
+    following = format(shown[-1].id, "x") if more else None
     return Page(list(render(shown)), following)
+
+
+def newest(tx: Transaction, sources: Sequence[tuple[Any, Any]], limit: int, before: int | None) -> list[Any]:
+    """The newest `limit` rows of several queries with their columns of ids, of those below `before`."""
+    chosen = [
+        (query if before is None else query.where(by < before)).order_by(by.desc()) for query, by in sources
+    ]
+    return _merged(tx, chosen, limit, backwards=True)
+
+
+def oldest(tx: Transaction, sources: Sequence[tuple[Any, Any]], limit: int, after: int) -> list[Any]:
+    """The oldest `limit` rows of several queries with their columns of ids, of those above `after`."""
+    chosen = [query.where(by > after).order_by(by) for query, by in sources]
+    return _merged(tx, chosen, limit, backwards=False)
+
+
+def _merged(tx: Transaction, queries: Sequence[Any], limit: int, *, backwards: bool) -> list[Any]:
+    """The live table comes first: a row that moves between the two looks is seen twice, and never missed."""
+    found: dict[int, Any] = {}
+    for query in queries:
+        for row in tx.execute(query.limit(limit)).all():
+            found.setdefault(row.id, row)
+    return [found[key] for key in sorted(found, reverse=backwards)[:limit]]

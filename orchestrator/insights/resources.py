@@ -7,14 +7,24 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Table, func, select
 
-from orchestrator.insights.paging import Page, page
+from orchestrator.insights.paging import Page, newest, page
+from orchestrator.past import live_of
 from orchestrator.resources import locks, search
 from orchestrator.resources.conditions import Condition
+from orchestrator.resources.lifecycle import DONE
 from orchestrator.resources.locks import Initiator, Mode
-from orchestrator.resources.model import STATUS_NAMES, Queue, Resource, ResourceHistory, ResourceStatus
-from orchestrator.runs.model import Run
+from orchestrator.resources.model import (
+    PAST_RESOURCE_HISTORY,
+    PAST_RESOURCES,
+    STATUS_NAMES,
+    Queue,
+    Resource,
+    ResourceHistory,
+    ResourceStatus,
+)
+from orchestrator.runs import lifecycle as runs_of
 from orchestrator.transaction import Transaction
 
 
@@ -72,7 +82,8 @@ class TakenView(ResourceView):
 
 @dataclass(frozen=True)
 class QueueView:
-    """`counts`: how many resources are in each status. Attempts count takings: the first is 1."""
+    """`counts`: how many resources are in each status, without those that are history. Attempts count
+    takings: the first is 1."""
 
     id: str
     name: str
@@ -114,7 +125,7 @@ def taken(tx: Transaction, row: Mapping[str, Any], fence: int) -> TakenView:
 def many(tx: Transaction, rows: Sequence[Mapping[str, Any]]) -> list[ResourceView]:
     queues = _names(tx, Queue.id, Queue.name, {row["queue_id"] for row in rows})
     run_ids = {row[f"{mode}_run_id"] for row in rows for mode in Mode} - {None}
-    runs = _names(tx, Run.id, Run.job_guid, run_ids)
+    runs = runs_of.job_guids(tx, run_ids)
     return [_view(tx, row, queues, runs) for row in rows]
 
 
@@ -161,15 +172,9 @@ def listed(
     """Those that fit and that `who` may see, newest first. Another's read lock hides from robots."""
     found: list[Any] = []
     at = int(cursor, 16) if cursor is not None else None
+    sources = _of_queue(tx, queue_id, condition)
     while len(found) <= limit:
-        query = select(*search.COLUMNS).where(
-            Resource.tenant_id == tx.tenant_id,
-            Resource.queue_id == queue_id,
-            Resource.status.in_([status.value for status in condition.statuses]),
-        )
-        if at is not None:
-            query = query.where(Resource.id < at)
-        rows = tx.execute(query.order_by(Resource.id.desc()).limit(500)).all()
+        rows = newest(tx, sources, 500, at)
         if not rows:
             break
         at = rows[-1].id
@@ -177,6 +182,22 @@ def listed(
     shown = found[:limit]
     following = format(shown[-1].id, "x") if len(found) > limit else None
     return Page(many(tx, [dict(row._mapping) for row in shown]), following)
+
+
+def _of_queue(tx: Transaction, queue_id: int, condition: Condition) -> list[tuple[Any, Any]]:
+    """The queries for what a queue has and, where that can fit, for what it had."""
+    wanted = [status.value for status in condition.statuses]
+
+    def query(table: Table) -> Any:
+        columns = [table.c[column.name] for column in search.COLUMNS]
+        mine = (table.c.tenant_id == tx.tenant_id, table.c.queue_id == queue_id, table.c.status.in_(wanted))
+        return select(*columns).where(*mine)
+
+    live = live_of(Resource)
+    if not set(DONE) & condition.statuses:
+        return [(query(live), live.c.id)]
+    past = query(PAST_RESOURCES).where(PAST_RESOURCES.c.deleted_at.is_(None))
+    return [(query(live), live.c.id), (past, PAST_RESOURCES.c.id)]
 
 
 def _is_seen(tx: Transaction, row: Any, condition: Condition, who: Initiator) -> bool:
@@ -205,13 +226,12 @@ def queues_listed(tx: Transaction, limit: int, cursor: str | None) -> Page[Queue
 
 def history(tx: Transaction, resource_id: int) -> list[ResourceEvent]:
     """All that happened to it, oldest first."""
-    query = (
-        select(*ResourceHistory.__table__.columns)
-        .where(ResourceHistory.tenant_id == tx.tenant_id, ResourceHistory.resource_id == resource_id)
-        .order_by(ResourceHistory.id)
-    )
-    rows = tx.execute(query).all()
-    runs = _names(tx, Run.id, Run.job_guid, {row.run_id for row in rows} - {None})
+    lines: dict[int, Any] = {}
+    for table in (live_of(ResourceHistory), PAST_RESOURCE_HISTORY):
+        mine = (table.c.tenant_id == tx.tenant_id, table.c.resource_id == resource_id)
+        lines |= {row.id: row for row in tx.execute(select(*table.columns).where(*mine))}
+    rows = [lines[key] for key in sorted(lines)]
+    runs = runs_of.job_guids(tx, {row.run_id for row in rows} - {None})
     return [
         ResourceEvent(
             at=row.at,

@@ -14,13 +14,22 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Table, select
 
 from orchestrator.errors import NotFound
-from orchestrator.resources import locks, search
+from orchestrator.insights.paging import oldest
+from orchestrator.past import live_of
+from orchestrator.resources import locks, past, search
 from orchestrator.resources.conditions import Condition, parameter_term
 from orchestrator.resources.locks import Initiator, Mode
-from orchestrator.resources.model import ErrorKind, Queue, Resource, ResourceStatus, ResourceTerm
+from orchestrator.resources.model import (
+    PAST_RESOURCES,
+    ErrorKind,
+    Queue,
+    Resource,
+    ResourceStatus,
+    ResourceTerm,
+)
 from orchestrator.transaction import Transaction
 
 NAME = "task.name"
@@ -148,7 +157,7 @@ def is_unique(queue: Any) -> bool:
 
 def found(tx: Transaction, key: str) -> Any:
     """The row of the task with this GUID or name, of several the oldest. Raises `NotFound`."""
-    row = search.by_public_id(tx, key) or _named(tx, key)
+    row = search.by_public_id(tx, key) or _named(tx, key) or past.find(tx, key) or _past_named(tx, key)
     if row is None:
         raise NotFound(f"There is no task {key!r}.")
     return row
@@ -168,6 +177,16 @@ def _named(tx: Transaction, key: str) -> Any | None:
     return None
 
 
+def _past_named(tx: Transaction, key: str) -> Any | None:
+    """The task of history that has this name as its reference, as in a queue of unique tasks."""
+    tasks = PAST_RESOURCES.c
+    mine = (tasks.tenant_id == tx.tenant_id, tasks.deleted_at.is_(None))
+    queues = select(Queue.id).where(Queue.tenant_id == tx.tenant_id)
+    query = select(*PAST_RESOURCES.columns).where(*mine, tasks.queue_id.in_(queues), tasks.reference == key)
+    rows = tx.execute(query.order_by(tasks.id).limit(NAMESAKES)).all()
+    return next((row for row in rows if name(row._mapping) == key), None)
+
+
 def listed(
     tx: Transaction,
     queue_id: int,
@@ -177,15 +196,29 @@ def listed(
     fits: Callable[[Mapping[str, Any]], bool],
 ) -> Iterator[Mapping[str, Any]]:
     """Rows that fit and that `who` may see, the oldest first. Another's read lock hides from robots."""
-    query = select(*search.COLUMNS).where(Resource.tenant_id == tx.tenant_id, Resource.queue_id == queue_id)
-    if state_wanted is not None:
-        kept_as = NEW if state_wanted == POSTPONED else state_wanted
-        query = query.where(Resource.status == _KEPT_AS.get(kept_as, ResourceStatus.ERROR).value)
+    sources = [(_of_queue(tx, table, queue_id, state_wanted), table.c.id) for table in _tables(state_wanted)]
     last = 0
-    while rows := tx.execute(query.where(Resource.id > last).order_by(Resource.id).limit(CHUNK)).all():
+    while rows := oldest(tx, sources, CHUNK, last):
         last = rows[-1].id
         for row in rows:
             hidden = locks.hindrance(row, (Mode.READ,), who, tx.now) is not None
             right = state_wanted is None or state(row._mapping) == state_wanted
             if right and not hidden and condition.holds(search.plain(row)) and fits(row._mapping):
                 yield dict(row._mapping)
+
+
+def _tables(state_wanted: int | None) -> list[Table]:
+    """Where tasks in this state may be: what waits or is worked on is not history."""
+    live = live_of(Resource)
+    return [live] if state_wanted in (NEW, IN_PROGRESS, POSTPONED) else [live, PAST_RESOURCES]
+
+
+def _of_queue(tx: Transaction, table: Table, queue_id: int, state_wanted: int | None) -> Any:
+    columns = [table.c[column.name] for column in search.COLUMNS]
+    query = select(*columns).where(table.c.tenant_id == tx.tenant_id, table.c.queue_id == queue_id)
+    if table is PAST_RESOURCES:
+        query = query.where(PAST_RESOURCES.c.deleted_at.is_(None))
+    if state_wanted is None:
+        return query
+    kept_as = NEW if state_wanted == POSTPONED else state_wanted
+    return query.where(table.c.status == _KEPT_AS.get(kept_as, ResourceStatus.ERROR).value)

@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Table, select
 
 from orchestrator.errors import NotFound
 from orchestrator.insights.paging import Page, page
-from orchestrator.tasks.model import Task, TaskStatus
+from orchestrator.past import live_of
+from orchestrator.tasks import past as tasks
+from orchestrator.tasks.model import PAST_TASKS, Task, TaskStatus
 from orchestrator.transaction import Transaction
 
 # A postponed task is queued, but not before a time, which is shown beside.
+WAITING = ("queued", "claimed", "running")
 STATES = {status: status.name.lower() for status in TaskStatus} | {TaskStatus.POSTPONED: "queued"}
 
 
@@ -55,8 +58,7 @@ class Filters:
 
 def found(tx: Transaction, guid: str) -> Any:
     """The task's row. Raises `NotFound`."""
-    query = select(*Task.__table__.columns).where(Task.tenant_id == tx.tenant_id, Task.guid == guid.lower())
-    row = tx.execute(query).one_or_none()
+    row = tasks.find(tx, guid.lower())
     if row is None:
         raise NotFound(f"There is no task {guid}.")
     return row
@@ -67,21 +69,28 @@ def one(tx: Transaction, guid: str) -> TaskView:
 
 
 def listed(tx: Transaction, filters: Filters, limit: int, cursor: str | None) -> Page[TaskView]:
-    query = select(*Task.__table__.columns).where(Task.tenant_id == tx.tenant_id, *_conditions(filters))
-    return page(tx, query, Task.id, limit, cursor, lambda rows: [view(row) for row in rows])
+    live, past = [
+        (
+            select(*table.columns).where(table.c.tenant_id == tx.tenant_id, *_conditions(filters, table)),
+            table.c.id,
+        )
+        for table in (live_of(Task), PAST_TASKS)
+    ]
+    in_history = None if filters.state in WAITING else past
+    return page(tx, *live, limit, cursor, lambda rows: [view(row) for row in rows], in_history)
 
 
-def _conditions(filters: Filters) -> Iterable[Any]:
+def _conditions(filters: Filters, table: Table) -> Iterable[Any]:
     if filters.state is not None:
-        yield Task.status.in_([status.value for status, name in STATES.items() if name == filters.state])
+        yield table.c.status.in_([status.value for status, name in STATES.items() if name == filters.state])
     for name in ("kind", "activity", "node", "owner"):
         wanted = getattr(filters, name)
         if wanted is not None:
-            yield getattr(Task, name) == wanted
+            yield table.c[name] == wanted
 
 
 def failed(tx: Transaction, activity: str | None, limit: int) -> list[str]:
-    """Ids of tasks that failed for good, the oldest first."""
+    """Ids of tasks that failed for good and are not history yet, the oldest first."""
     query = select(Task.guid).where(Task.tenant_id == tx.tenant_id, Task.status == TaskStatus.FAILED.value)
     if activity is not None:
         query = query.where(Task.activity == activity)
@@ -94,9 +103,9 @@ def in_order_of_locking(tx: Transaction, guids: Iterable[str]) -> list[str]:
     wanted = [guid.lower() for guid in guids]
     query = select(Task.guid, Task.partition).where(Task.tenant_id == tx.tenant_id, Task.guid.in_(wanted))
     rows = {row.guid: row.partition for row in tx.execute(query)}
-    missing = next((guid for guid in wanted if guid not in rows), None)
-    if missing is not None:
-        raise NotFound(f"There is no task {missing}.")
+    for guid in wanted:
+        if guid not in rows:
+            rows[guid] = found(tx, guid).partition
     return sorted(rows, key=lambda guid: (rows[guid], guid))
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from orchestrator.errors import Conflict, FieldError, Invalid
 from orchestrator.resources import lifecycle as resources
-from orchestrator.resources import locks, queues, search, turns
+from orchestrator.resources import locks, past, queues, search, turns
 from orchestrator.resources.locks import Initiator, Mode
 from orchestrator.resources.model import STATUS_NAMES, ErrorKind, Resource, ResourceStatus
 from orchestrator.runs import lifecycle as runs
@@ -31,7 +31,7 @@ class Input:
 
 def find(tx: Transaction, key: str, arguments: Any) -> int:
     """The id of the New resource that a job is asked for. Raises `Invalid`."""
-    row = search.by_public_id(tx, key)
+    row = search.by_public_id(tx, key) or past.find(tx, key)
     if row is None:
         raise Invalid.field("resource", f"there is no resource {key!r}")
     if row.status != ResourceStatus.NEW:
@@ -94,6 +94,9 @@ def settle(tx: Transaction, job: Any, *, succeeded: bool, result: Any, error: st
 def renew(tx: Transaction, job: Any) -> str | None:
     """A person retries the job: its resource is New again where it had ended in Error. Its public id."""
     row = _locked(tx, job.resource_id) if job.resource_id is not None else None
+    if row is None and (old := past.by_id(tx, job.resource_id or 0)) is not None:
+        past.recall(tx, old.public_id)
+        row = _locked(tx, old.id)
     if row is not None and row.status == ResourceStatus.ERROR:
         turns.put_back(tx, row.public_id, Initiator(person=tx.actor.name), None)
     return public_id(tx, job.resource_id)

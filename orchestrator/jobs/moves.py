@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, insert, or_, select, update
 
-from orchestrator.jobs.model import Job, JobHistory
+from orchestrator.jobs.model import PAST_JOBS, Job, JobHistory
 from orchestrator.jobs.states import TERMINAL, TRANSITIONS, Event, Status
 from orchestrator.transaction import Fact, Transaction
 
@@ -194,16 +194,25 @@ _OF_GUID = (Job.tenant_id == bindparam("p_tenant_id"), Job.guid == bindparam("p_
 _BY_GUID = select(*Job.__table__.columns).where(*_OF_GUID)
 _LOCK_BY_GUID = _BY_GUID.with_for_update()
 _BRIEF_BY_GUID = select(*BRIEF).where(*_OF_GUID)
+_PAST_BY_GUID = select(*PAST_JOBS.columns).where(
+    PAST_JOBS.c.tenant_id == bindparam("p_tenant_id"), PAST_JOBS.c.guid == bindparam("p_guid")
+)
 
 
 def find(tx: Transaction, guid: str, *, lock: bool = False) -> Any | None:
     """The job's row, or None where this tenant has no such job."""
-    return tx.execute(_LOCK_BY_GUID if lock else _BY_GUID, _asked(tx, guid)).one_or_none()
+    return _live_or_past(tx, _LOCK_BY_GUID if lock else _BY_GUID, guid)
 
 
 def find_brief(tx: Transaction, guid: str) -> Any | None:
-    """The columns `BRIEF` of the job's row."""
-    return tx.execute(_BRIEF_BY_GUID, _asked(tx, guid)).one_or_none()
+    """The job's row, of which the caller needs no more than the columns `BRIEF`."""
+    return _live_or_past(tx, _BRIEF_BY_GUID, guid)
+
+
+def _live_or_past(tx: Transaction, query: Any, guid: str) -> Any | None:
+    """A job in history has ended: no event moves it, and what is said of it is answered as before."""
+    asked = _asked(tx, guid)
+    return tx.execute(query, asked).one_or_none() or tx.execute(_PAST_BY_GUID, asked).one_or_none()
 
 
 def _asked(tx: Transaction, guid: str) -> dict[str, Any]:

@@ -14,9 +14,10 @@ from orchestrator.jobs.model import Job
 from orchestrator.jobs.moves import History, RunBound, RunEnded
 from orchestrator.jobs.states import LIVE, ROBOT_EVENTS, STATE_NAMES, TERMINAL, Status
 from orchestrator.limits.breakers import Ended
+from orchestrator.past import live_of
 from orchestrator.resources import recovery as resources
 from orchestrator.runs import lifecycle as runs
-from orchestrator.runs.model import Run
+from orchestrator.runs.model import PAST_RUNS, Run
 from orchestrator.transaction import Transaction
 
 ERROR_LIMIT = 10_000
@@ -35,15 +36,16 @@ class Report:
     fence: int | None = None
 
 
-_HAD_IT = (
-    select(Run.id)
+_HAD_IT, _HAD_IT_ONCE = [
+    select(table.c.id)
     .where(
-        Run.job_id == bindparam("p_job_id"),
-        Run.robot_id == bindparam("p_robot_id"),
-        Run.tenant_id == bindparam("p_tenant_id"),
+        table.c.job_id == bindparam("p_job_id"),
+        table.c.robot_id == bindparam("p_robot_id"),
+        table.c.tenant_id == bindparam("p_tenant_id"),
     )
     .limit(1)
-)
+    for table in (live_of(Run), PAST_RUNS)
+]
 
 
 def report(tx: Transaction, robot: Any, told: Report) -> Status:
@@ -93,7 +95,7 @@ def _own(tx: Transaction, robot: Any, told: Report) -> Any:
             raise _refusal(job, told)
         return job
     asked = {"p_job_id": job.id if job else 0, "p_robot_id": robot.id, "p_tenant_id": tx.tenant_id}
-    if job is not None and tx.execute(_HAD_IT, asked).first():
+    if job is not None and (tx.execute(_HAD_IT, asked).first() or tx.execute(_HAD_IT_ONCE, asked).first()):
         raise NotAllowedNow(
             "This robot's run of the job is over: the job has passed to another attempt.", job.status
         )

@@ -13,7 +13,7 @@ from sqlalchemy import insert, select
 
 from orchestrator.database import new_guid
 from orchestrator.errors import AlreadyExists, FieldError, Invalid
-from orchestrator.resources import changes, history, queues
+from orchestrator.resources import changes, history, past, queues
 from orchestrator.resources.changes import ResourcesFreed
 from orchestrator.resources.model import Resource, ResourceStatus
 from orchestrator.transaction import Transaction
@@ -85,6 +85,8 @@ def _present(tx: Transaction, queue: Any, orders: Sequence[NewResource]) -> dict
         Resource.tenant_id == tx.tenant_id, Resource.queue_id == queue.id, Resource.reference.in_(given)
     )
     present = {row.reference: row.public_id for row in tx.execute(query)}
+    # In this order: what moves to history between the two looks is seen by both.
+    present |= past.with_references(tx, queue.id, [one for one in given if one not in present])
     if present and queue.on_duplicate == "refuse":
         raise AlreadyExists(
             f"Queue {queue.name!r} already has a resource with the reference {min(present)!r}."

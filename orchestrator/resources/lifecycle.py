@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 
 from orchestrator.errors import Conflict, NotFound
-from orchestrator.resources import changes, history, locks, queues, retries, search, waits
+from orchestrator.resources import changes, history, locks, past, queues, retries, search, waits
 from orchestrator.resources.conditions import Condition
 from orchestrator.resources.create import rank
 from orchestrator.resources.holders import describe
@@ -132,7 +132,7 @@ def taking(
 
 def read(tx: Transaction, public_id: str, who: Initiator, ticket: int | None = None) -> Row:
     """The resource by its id. Raises `Locked` while another's read lock hides it."""
-    row = existing(tx, public_id)
+    row = past.look(tx, public_id)
     let_pass(tx, row, (Mode.READ,), who, "read", ticket)
     return dict(row._mapping)
 
@@ -152,6 +152,8 @@ def change(
     row = existing(tx, public_id)
     locks.check_fence(row, fence, who, tx.now)
     let_pass(tx, row, (Mode.WRITE,), who, "changed", ticket)
+    if wanted.get("reference") not in (None, row.reference):
+        past.refuse_taken(tx, row.queue_id, wanted["reference"])
     values = dict(wanted) | {"updated_at": tx.now}
     if row.taken_by is not None and row.taken_by == who.run_id:
         values["progress_at"] = tx.now
@@ -263,17 +265,18 @@ def unlock(
 def remove(
     tx: Transaction, public_id: str, who: Initiator, fence: int | None = None, ticket: int | None = None
 ) -> None:
-    """Delete a resource. Its history stays."""
+    """Delete a resource. Its history stays, and can be read under its id."""
     row = existing(tx, public_id)
     locks.check_fence(row, fence, who, tx.now)
     let_pass(tx, row, (Mode.WRITE,), who, "deleted", ticket)
-    gone = delete(Resource).where(
+    unchanged = select(Resource.id).where(
         Resource.id == row.id, Resource.tenant_id == tx.tenant_id, Resource.version == row.version
     )
-    if tx.execute(gone).rowcount != 1:
+    if tx.execute(unchanged.with_for_update()).first() is None:
         raise changes.Outrun
     tx.execute(delete(ResourceTerm).where(ResourceTerm.resource_id == row.id))
     history.write(tx, [history.line(tx, "delete", dict(row._mapping), who)])
+    past.bury(tx, row.id)
     tx.announce(changes.ResourcesFreed(row.queue_id, (row.id,)))
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import bindparam, false, insert, select, update
 
 from orchestrator.errors import Conflict
-from orchestrator.runs.model import Run
+from orchestrator.past import live_of
+from orchestrator.runs.model import PAST_RUNS, Run
 from orchestrator.transaction import Transaction
 
 _INSERT = insert(Run)
@@ -116,6 +117,22 @@ def mark_used(tx: Transaction, run_ids: Sequence[int]) -> None:
     """Note that these runs touch resources: their ends must look for them."""
     if run_ids:
         tx.execute(_MARK, {"p_ids": run_ids})
+
+
+_GUIDS = [
+    select(table.c.id, table.c.job_guid).where(table.c.id.in_(bindparam("p_ids", expanding=True)))
+    for table in (live_of(Run), PAST_RUNS)
+]
+
+
+def job_guids(tx: Transaction, run_ids: Iterable[int]) -> dict[int, str]:
+    """The GUIDs of these runs' jobs, by the runs' ids, also of those that are history."""
+    found: dict[int, str] = {}
+    for query in _GUIDS:
+        missing = set(run_ids) - found.keys()
+        if missing:
+            found |= {row.id: row.job_guid for row in tx.execute(query, {"p_ids": sorted(missing)})}
+    return found
 
 
 class NoRun(Conflict):

@@ -18,6 +18,7 @@ from orchestrator.database import new_guid
 from orchestrator.errors import Conflict, NotFound, StaleFence
 from orchestrator.tasks.claim import REWINDS, ClaimedTask
 from orchestrator.tasks.model import RANK_SHIFT, Lane, Partition, Task, TaskKind, TaskStatus
+from orchestrator.tasks.past import find, recall
 from orchestrator.tasks.spread import Spread, partition_of
 from orchestrator.transaction import Fact, Transaction
 
@@ -240,7 +241,7 @@ def start(tx: Transaction, guid: str, fence: int, node: str, lease: timedelta) -
     """A node begins a claimed task: returns its row. `StaleFence` where the claim no longer stands."""
     values = {"status": TaskStatus.RUNNING.value, "started_at": tx.now}
     _guarded(tx, guid, fence, {TaskStatus.CLAIMED}, values | {"owner": node, "lease_until": tx.now + lease})
-    row = tx.execute(_by_guid(tx, guid)).one()
+    row = find(tx, guid)
     tx.announce(TasksQueued(frozenset({row.partition})))  # its owner has room to hand over another
     return row
 
@@ -258,7 +259,7 @@ def finish(tx: Transaction, guid: str, fence: int, result: Any) -> None:
 
 def fail(tx: Transaction, guid: str, fence: int, error: str) -> None:
     """The node reports failure: again after a delay while attempts are left, else visibly failed."""
-    row = tx.execute(_by_guid(tx, guid).with_for_update()).one_or_none()
+    row = find(tx, guid, lock=True)
     if row is None:
         raise NotFound(f"There is no task {guid}.")
     if row.fence == fence and row.status in (TaskStatus.FAILED, TaskStatus.POSTPONED):
@@ -289,12 +290,8 @@ def give_up_or_retry(tx: Transaction, row: Any, error: str) -> None:
     )
 
 
-def _by_guid(tx: Transaction, guid: str) -> Any:
-    return select(*Task.__table__.columns).where(Task.tenant_id == tx.tenant_id, Task.guid == guid)
-
-
 def _repeated(tx: Transaction, guid: str, fence: int, status: TaskStatus) -> bool:
-    row = tx.execute(_by_guid(tx, guid)).one_or_none()
+    row = find(tx, guid)
     if row is None:
         raise NotFound(f"There is no task {guid}.")
     return bool(row.status == status and row.fence == fence)
@@ -310,7 +307,7 @@ def _guarded(
         .values(values)
     )
     if tx.execute(statement).rowcount != 1:
-        if tx.execute(_by_guid(tx, guid)).one_or_none() is None:
+        if find(tx, guid) is None:
             raise NotFound(f"There is no task {guid}.")
         raise StaleFence(f"Task {guid} has passed to another: fence {fence} no longer counts.")
 
@@ -344,19 +341,21 @@ def cancel_for(tx: Transaction, kind: TaskKind, subject_id: int) -> None:
 
 
 def retry(tx: Transaction, guid: str) -> None:
-    """Put a failed or cancelled task back in its place, with all its attempts before it again."""
-    row = tx.execute(_by_guid(tx, guid).with_for_update()).one_or_none()
+    """Put a failed or cancelled task back in its place, with all its attempts before it again; one that is
+    history comes back from there."""
+    row = find(tx, guid, lock=True)
     if row is None or row.status not in (TaskStatus.FAILED, TaskStatus.CANCELLED):
         _refuse(tx, guid, "retried: only a failed or cancelled one can be")
     if row.kind == TaskKind.OPEN_SESSION:
         raise Conflict(f"Task {guid} opened one session; while jobs wait, another is asked for by itself.")
+    recall(tx, row)
     again = {"attempt": 0, "result": None, "finished_at": None, "started_at": None, "claimed_at": None}
     tx.execute(update(Task).where(Task.id == row.id).values(again))
     _put_back(tx, row.id, row.partition, Lane(row.lane), row.position, counted=True)
 
 
 def _refuse(tx: Transaction, guid: str, what: str) -> None:
-    row = tx.execute(_by_guid(tx, guid)).one_or_none()
+    row = find(tx, guid)
     if row is None:
         raise NotFound(f"There is no task {guid}.")
     raise Conflict(f"Task {guid} is {TaskStatus(row.status).name.lower()} and cannot be {what}.")

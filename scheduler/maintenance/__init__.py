@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from scheduler.maintenance import (
     beats,
     expired_keys,
+    history,
     limits,
     lines,
     lost_runs,
@@ -50,4 +51,5 @@ DUTIES = (
     Duty("fire_triggers", 1.0, triggers.run),
     Duty("forget_firings", 600.0, triggers.forget),
     Duty("expire_keys", 600.0, expired_keys.run),
+    Duty("move_to_history", 1.0, history.run),
 )

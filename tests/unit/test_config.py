@@ -165,3 +165,18 @@ def test_mistakes_in_values_given_by_name_are_told_too() -> None:
     with pytest.raises(ConfigurationError) as wrong:
         Config.load({}, port="x")
     assert len(wrong.value.problems) == 4
+
+
+def test_the_settings_of_history_are_checked_with_the_others() -> None:
+    found = problems(
+        BOTSWAIN_MAINTENANCE_WINDOW="nightly",
+        BOTSWAIN_KEEP_JOBS_DAYS="10",
+        BOTSWAIN_MOVE_TASKS_AFTER_DAYS="-1",
+    )
+    assert [problem.split(":")[0].split()[0] for problem in found] == [
+        "BOTSWAIN_MOVE_TASKS_AFTER_DAYS",
+        "BOTSWAIN_MAINTENANCE_WINDOW",
+        "BOTSWAIN_KEEP_JOBS_DAYS",
+    ]
+    config = Config.load(GOOD | {"BOTSWAIN_KEEP_JOBS_DAYS": "30.5", "BOTSWAIN_MOVE_AUDIT_AFTER_DAYS": "0"})
+    assert [config.keep_days("jobs"), config.move_after_days("audit")] == [30.5, 0]

@@ -1,0 +1,160 @@
+"""Windows of days, hours and a time zone, through both changes of daylight saving time."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orchestrator.window import DAYS, NotAWindow, Window
+
+# Every kind of change there is: at two, at midnight, at one UTC, by half an hour, over new year, none.
+EUROPE = ("Europe/Madrid", "Europe/London", "Europe/Moscow", "Atlantic/Azores")
+AMERICA = ("New_York", "Sao_Paulo", "Santiago", "Havana", "Asuncion")
+AFRICA = ("Africa/Cairo", "Africa/Casablanca")
+ASIA = ("Beirut", "Jerusalem", "Kolkata", "Tehran", "Tokyo")
+PACIFIC = ("Australia/Lord_Howe", "Australia/Sydney", "Pacific/Chatham")
+ZONES = [
+    *("UTC", *EUROPE, *AFRICA, *PACIFIC),
+    *(f"America/{city}" for city in AMERICA),
+    *(f"Asia/{city}" for city in ASIA),
+]
+FIRST = datetime(2026, 1, 1, tzinfo=UTC)
+YEARS = timedelta(days=5 * 366)
+MINUTE = timedelta(minutes=1)
+
+
+def at(zone: str, *wall: int, fold: int = 0) -> datetime:
+    return datetime(*wall, tzinfo=ZoneInfo(zone), fold=fold)  # type: ignore[arg-type, misc]
+
+
+def open_minutes(window: Window, begin: datetime, end: datetime) -> int:
+    minutes = int((end.astimezone(UTC) - begin.astimezone(UTC)) / MINUTE)
+    return sum(window.is_open(begin.astimezone(UTC) + MINUTE * step) for step in range(minutes))
+
+
+@pytest.mark.parametrize(
+    ("moment", "expected"),
+    [
+        (at("Europe/Madrid", 2026, 3, 6, 19, 59), False),  # a Friday
+        (at("Europe/Madrid", 2026, 3, 6, 20, 0), True),
+        (at("Europe/Madrid", 2026, 3, 7, 5, 59), True),  # Friday's night
+        (at("Europe/Madrid", 2026, 3, 7, 6, 0), False),
+        (at("Europe/Madrid", 2026, 3, 7, 23, 0), False),
+        (at("Europe/Madrid", 2026, 3, 9, 2, 0), False),  # Sunday's night, and Sunday is none of its days
+        (datetime(2026, 3, 6, 19, 30, tzinfo=UTC), True),  # 20:30 there
+    ],
+)
+def test_a_night_belongs_to_the_day_on_which_it_begins(moment: datetime, expected: bool) -> None:
+    assert Window.read("mon-fri 20:00-06:00 Europe/Madrid").is_open(moment) is expected
+
+
+def test_the_nights_of_the_changes_are_an_hour_shorter_and_longer() -> None:
+    window = Window.read("daily 22:00-06:00 Europe/Madrid")
+    for night, hours in ((date(2026, 3, 27), 8), (date(2026, 3, 28), 7), (date(2026, 10, 24), 9)):
+        begin = datetime(night.year, night.month, night.day, 12, tzinfo=ZoneInfo("Europe/Madrid"))
+        assert open_minutes(window, begin, begin + timedelta(days=1)) == hours * 60, night
+
+
+def test_an_hour_that_is_left_out_is_never_open_and_one_that_comes_twice_is_twice() -> None:
+    window = Window.read("daily 02:15-02:45 Europe/Madrid")
+    for month, day, minutes in ((3, 28, 30), (3, 29, 0), (10, 25, 60)):
+        begin = at("Europe/Madrid", 2026, month, day)
+        assert open_minutes(window, begin, at("Europe/Madrid", 2026, month, day, 12)) == minutes
+
+
+@pytest.mark.parametrize("zone", ZONES)
+def test_through_five_years_a_window_is_open_as_the_clock_on_the_wall_says(zone: str) -> None:
+    """A quarter of an hour at a time around each change, and once a day else."""
+    window = Window.read(f"mon,wed-thu,sun 23:15-03:30 {zone}; sat 00:00-24:00 {zone}")
+    for moment in moments(ZoneInfo(zone)):
+        assert window.is_open(moment) == expected(moment, ZoneInfo(zone)), moment
+
+
+def moments(zone: ZoneInfo) -> list[datetime]:
+    found, day = [], FIRST
+    while day < FIRST + YEARS:
+        following = day + timedelta(days=1)
+        found.append(day + timedelta(hours=day.toordinal() % 24, minutes=day.toordinal() * 7 % 60))
+        if day.astimezone(zone).utcoffset() != following.astimezone(zone).utcoffset():
+            found += [day + timedelta(minutes=15 * step) for step in range(-96, 192)]
+        day = following
+    return found
+
+
+def expected(moment: datetime, zone: ZoneInfo) -> bool:
+    """By the wall clock's text, and the name of its day: nothing of the parser's numbers."""
+    wall = moment.astimezone(zone)
+    day, yesterday = (f"{one:%a}" for one in (wall.date(), wall.date() - timedelta(days=1)))
+    clock = f"{wall:%H:%M}"
+    nights = ("Mon", "Wed", "Thu", "Sun")
+    late, early = day in nights and clock >= "23:15", yesterday in nights and clock < "03:30"
+    return late or early or day == "Sat"
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.integers(0, 24 * 60 - 1),
+    st.integers(0, 24 * 60),
+    st.sets(st.sampled_from(DAYS), min_size=1),
+    st.sampled_from(ZONES),
+    st.integers(0, 5 * 365 * 24 * 60),
+)
+def test_a_window_and_the_rest_of_its_days_are_the_whole_of_them(
+    opens: int, closes: int, days: set[str], zone: str, minute: int
+) -> None:
+    if opens == closes:
+        return
+    aware, named = FIRST + minute * MINUTE, ",".join(sorted(days))
+    inside = Window.read(f"{named} {clock(opens)}-{clock(closes)} {zone}").is_open(aware)
+    if opens < closes:
+        rest = [f"{named} 00:00-{clock(opens)} {zone}"] if opens else []
+        rest += [f"{named} {clock(closes)}-24:00 {zone}"] if closes < 24 * 60 else []
+        outside = Window.read(";".join(rest)).is_open(aware) if rest else False
+        today = f"{aware.astimezone(ZoneInfo(zone)):%a}".lower() in days
+        assert (inside, outside) in ([(True, False), (False, True)] if today else [(False, False)])
+    else:
+        early = Window.read(f"daily 00:00-{clock(closes)} {zone}").is_open(aware) if closes else False
+        late = Window.read(f"{named} {clock(opens)}-24:00 {zone}").is_open(aware)
+        assert inside == late or (inside and early)
+
+
+def clock(minute: int) -> str:
+    return f"{minute // 60:02}:{minute % 60:02}"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "say days, hours and time zone"),
+        ("mon-fri 20:00-06:00", "say days, hours and time zone"),
+        ("monday 20:00-06:00 UTC", "'monday' is no day"),
+        ("mon-xyz 20:00-06:00 UTC", "'mon-xyz' is no day"),
+        ("daily 20-06 UTC", "'20-06' are no hours"),
+        ("daily 25:00-06:00 UTC", "25:00 is no time of day"),
+        ("daily 20:61-23:00 UTC", "20:61 is no time of day"),
+        ("daily 02:00-02:00 UTC", "has no length"),
+        ("daily 24:00-02:00 UTC", "has no length"),
+        ("daily 02:00-03:00 Mars/Olympus", "'Mars/Olympus' is no time zone"),
+        ("daily 02:00-03:00 ../secret", "'../secret' is no time zone"),
+        ("daily 02:00-03:00 UTC; sat", "say days, hours and time zone"),
+    ],
+)
+def test_what_is_no_window_is_said_clearly(text: str, said: str) -> None:
+    with pytest.raises(NotAWindow) as refused:
+        Window.read(text)
+    assert said in str(refused.value)
+
+
+def test_always_never_and_several() -> None:
+    assert Window.read(" Always ").is_open(FIRST)
+    assert not Window.read("never").is_open(FIRST)
+    several = Window.read("mon 01:00-02:00 UTC; fri-sun 03:00-04:00 UTC;")
+    monday = datetime(2026, 3, 2, tzinfo=UTC)
+    assert several.is_open(monday + timedelta(hours=1.5))
+    assert not several.is_open(monday + timedelta(hours=3.5))
+    assert all(several.is_open(monday + timedelta(days=day, hours=3.5)) for day in (4, 5, 6))
+    assert Window.read("sat-mon 01:00-02:00 UTC").is_open(monday + timedelta(hours=1))
