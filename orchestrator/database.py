@@ -301,7 +301,8 @@ def advisory(engine: Engine) -> Iterator[None]:
             yield
         return
     take, give_back = UPGRADE_LOCK[engine.dialect.name]
-    with engine.connect() as connection:
+    # In no transaction: the database ends those that stand idle, and with them the lock of a long upgrade.
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text(take))
         try:
             yield
