@@ -46,14 +46,12 @@ class Worker:
                 self._try(lambda: self._robot.update(self._job, SUCCESS))
 
     def _item(self) -> None:
-        is_dated = self._random.random() < 0.6
-        body: dict[str, Any] = {
-            "where": {"status": {"in": ["New", "InProgress"]}},
-            "lock": self._random.choice(["both", "both", "read"]) if not is_dated else "both",
-            "wait_seconds": self._random.choice([0, 1]),
-        }
+        is_dated = self._random.random() < 0.4
+        body: dict[str, Any] = {"wait_seconds": self._random.choice([0, 1])}
         if is_dated:
-            body["for_seconds"] = LOCK_SECONDS
+            body |= {"lock": "both", "for_seconds": LOCK_SECONDS}
+        if is_dated or self._random.random() < 0.3:  # else as most robots ask, which is done in company
+            body["where"] = {"status": {"in": ["New", "InProgress"]}}
         taken = self._call("POST", f"/queues/{self._queue}/take", body)
         if taken.status_code != 200:
             time.sleep(PAUSE)

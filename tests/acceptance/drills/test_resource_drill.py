@@ -21,7 +21,7 @@ ROBOTS = 64 if LONG_DRILLS else 8
 JOBS_AT_ONCE = 200 if LONG_DRILLS else 50  # a robot ends its run after a dozen, or is killed in it
 PROCESSES = 4 if LONG_DRILLS else 2
 FLUSHES, STOPS, KILLS = (50, 10, 60) if LONG_DRILLS else (4, 1, 4)
-LIMIT = 1800 if LONG_DRILLS else 120
+LIMIT = 3600 if LONG_DRILLS else 120
 
 
 class Fleet:
