@@ -19,6 +19,8 @@ from orchestrator.resources.proposals import Proposals
 from orchestrator.robots.presence import WAKE_CHANNEL, Presence
 from orchestrator.tasks.hints import Hints
 from orchestrator.transaction import Transactions
+from orchestrator.triggers import by_job_end, wake_ups
+from orchestrator.triggers.wake_ups import WakeUps
 
 
 @dataclass(frozen=True)
@@ -62,4 +64,6 @@ def assemble(config: Config, engine: Engine) -> Parts:
     own_proposals = Proposals(redis, WAKE_CHANNEL)
     announcements.subscribe(transactions, presence, hints)
     proposals.subscribe(transactions, own_proposals)
+    wake_ups.subscribe(transactions, WakeUps(redis))
+    by_job_end.accompany(transactions)
     return Parts(config, transactions, redis, presence, hints, own_proposals)

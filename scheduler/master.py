@@ -65,6 +65,11 @@ class Master(threading.Thread):
         except TermOver:
             self._leave()
 
+    @property
+    def is_in_term(self) -> bool:
+        """Whether this scheduler is master, as far as can be known without asking."""
+        return self._term is not None and not self._is_ending()
+
     def _is_ending(self) -> bool:
         """Whether this scheduler may not be master, or no longer."""
         return self._stop_asked.is_set() or not self._candidacy.stands()

@@ -27,6 +27,7 @@ from scheduler.lineup import Lineup
 from scheduler.master import Master
 from scheduler.membership import Membership
 from scheduler.sweep import Sweep
+from scheduler.trigger_watch import TriggerWatch
 
 log = structlog.get_logger(__name__)
 
@@ -48,7 +49,8 @@ class SchedulerNode:
         ]
         self._master = Master(parts, self.membership, self.stop_asked)
         self._sweep = Sweep(parts, self.membership, self.lineup, self._handing_over, self.stop_asked)
-        self.threads: list[threading.Thread] = [self._sweep, self._master, *self._loops]
+        self._watch = TriggerWatch(parts, self.membership, lambda: self._master.is_in_term, self.stop_asked)
+        self.threads: list[threading.Thread] = [self._sweep, self._master, self._watch, *self._loops]
 
     def start(self) -> None:
         for thread in self.threads:

@@ -10,6 +10,7 @@ from orchestrator.api import (
     access,
     auth,
     calendars,
+    calls,
     cluster,
     jobs,
     limits,
@@ -26,6 +27,7 @@ from orchestrator.api import (
     robots,
     sessions,
     tasks,
+    trigger_secrets,
     triggers,
 )
 from orchestrator.api.resource_batches import ResourceBatches
@@ -50,6 +52,8 @@ NOUNS = (
     sessions,
     access,
     operations,
+    trigger_secrets,
+    calls,
     sherpa_tasks,
     sherpa_queues,
 )

@@ -141,7 +141,7 @@ def _who(policy: Policy) -> str:
 
 
 def _security(policy: Policy) -> list[dict[str, list[str]]]:
-    if policy is Policy.PUBLIC:
+    if policy in (Policy.PUBLIC, Policy.OWN):
         return []
     if policy is Policy.SCRAPER:
         return [{}, {"token": []}]
@@ -157,6 +157,9 @@ def _parameters(operation: Operation) -> Iterable[dict[str, Any]]:
         yield {"name": match["name"], "in": "path", "required": True, "schema": schema}
     if operation.query is not None:
         yield from _query_parameters(operation.query)
+    for name, meaning in operation.headers.items():
+        schema = {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[!-~]+$"}
+        yield {"name": name, "in": "header", "required": False, "description": meaning, "schema": schema}
     if operation.method == "POST":
         yield KEY_PARAMETER
 
@@ -207,7 +210,9 @@ def _success(operation: Operation, forms: _Forms) -> dict[str, Any]:
 def _failures(operation: Operation) -> list[int]:
     """Every status that is not success, but 500, which would be a mistake of the server."""
     statuses = {503}
-    if operation.policy is not Policy.PUBLIC:
+    if operation.policy is Policy.OWN:
+        statuses |= {404, 429}
+    elif operation.policy is not Policy.PUBLIC:
         statuses |= {401, 403}
     if "<" in operation.path or operation.name == "get_robot_agent":
         statuses.add(404)
@@ -234,6 +239,6 @@ def _problem(status: int) -> dict[str, Any]:
     }
     if status == 401:
         described["headers"] = {"WWW-Authenticate": {"schema": {"type": "string"}}}
-    if status == 503:
+    if status in (429, 503):
         described["headers"] = {"Retry-After": {"schema": {"type": "integer"}}}
     return described

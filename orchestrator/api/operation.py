@@ -58,6 +58,7 @@ class Operation:
     answer: Any = None
     answers: dict[int, Any] = field(default_factory=dict)  # other successes, by status
     status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)  # that it reads, and what each says
 
     @cached_property
     def adapter(self) -> TypeAdapter[Any]:

@@ -93,6 +93,12 @@ def _http(error: HTTPException) -> Response | HTTPException:
 def _failed(error: Exception) -> Response:
     """A mistake of ours: the log has it whole, the caller a reference to it."""
     reference = uuid.uuid4().hex[:12]
-    log.error("request_failed", reference=reference, method=request.method, path=request.path, exc_info=error)
+    log.error("request_failed", reference=reference, method=request.method, path=_path(), exc_info=error)
     detail = f"The server has made a mistake. Its log has the details under the reference {reference}."
     return problem(500, "internal_error", "The server has made a mistake", detail, reference=reference)
+
+
+def _path() -> str:
+    """The path as it may be logged: without the secret that the address of a trigger's call holds."""
+    secret = (request.view_args or {}).get("secret")
+    return request.path.replace(secret, "…") if secret else request.path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from flask import Response
@@ -10,6 +11,7 @@ from pydantic import Field
 from orchestrator.api.auth import Policy
 from orchestrator.api.call import Call
 from orchestrator.api.fields import WIDEST, Input, Integer, Key, Name
+from orchestrator.api.idempotency import Minted
 from orchestrator.api.jobs import LONGEST_RUN
 from orchestrator.api.queries import Pages, Text, Truth
 from orchestrator.api.routes import Routes
@@ -19,6 +21,7 @@ from orchestrator.insights.paging import Page
 from orchestrator.insights.triggers import FiringView, Trial, TriggerView
 from orchestrator.transaction import Transaction
 from orchestrator.triggers import lifecycle as verbs
+from orchestrator.triggers.by_call import CALL, secret_of
 from orchestrator.triggers.lifecycle import NewTrigger
 
 routes = Routes("triggers")
@@ -35,8 +38,10 @@ Seconds = Annotated[Integer, Field(ge=1, le=LONGEST_RUN)]
 
 
 class TriggerIn(Input):
-    """When: `kind` with its `settings` (cron: `expression`; interval: `seconds`, `starts_at`; once: `at`),
-    in `time_zone`, but on no day without work of `calendar`. What: as in the order for a job."""
+    """When: `kind` with its `settings` (cron: `expression`; interval: `seconds`, `starts_at`; once: `at`;
+    queue: `queue`, `where`, `min_resources`, `max_jobs`, `max_age_seconds`; job_end: `process`, `states`;
+    call: `calls_per_minute`), in `time_zone`, but on no day without work of `calendar`. What: as in the
+    order for a job."""
 
     name: Name
     kind: Annotated[str, Field(min_length=1, max_length=20)]
@@ -95,11 +100,26 @@ class TrialIn(Input):
     fire: bool = False
 
 
-@routes.post("/triggers", Policy.OPERATOR, body=TriggerIn, answer=TriggerView, status=201)
+@dataclass(frozen=True)
+class NewTriggerView(TriggerView):
+    """`secret` is that of a trigger by call, told this once."""
+
+    secret: str | None
+
+
+@routes.post("/triggers", Policy.OPERATOR, body=TriggerIn, answer=NewTriggerView, status=201)
 def create_trigger(call: Call, body: TriggerIn) -> Response:
-    """Create a trigger."""
-    new = NewTrigger(**dict(body))
-    return call.write(lambda tx: seen.named(tx, verbs.create(tx, new)))
+    """Create a trigger. One by call is told its secret, in this answer and in no other."""
+    if body.kind != CALL.name:
+        new = NewTrigger(**dict(body))
+        return call.write(lambda tx: _created(tx, new, None))
+    minted = Minted.by(call.parts.config, "secret", secret_of)
+    called = NewTrigger(**dict(body), call_digest=call.digest(minted.value))
+    return call.write(lambda tx: _created(tx, called, minted.value), minted=minted)
+
+
+def _created(tx: Transaction, new: NewTrigger, secret: str | None) -> NewTriggerView:
+    return NewTriggerView(**vars(seen.named(tx, verbs.create(tx, new))), secret=secret)
 
 
 @routes.get("/triggers", Policy.VIEWER, query=TriggerFilters, answer=Page[TriggerView])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -63,9 +63,28 @@ def fire(
         "created_at": own.now,
         "fired_at": None,
     }
-    row |= _obstacle(own, trigger, due_at, by_hand) or created(own, trigger, job_count, arguments)
+    row |= outcome(own, trigger, due_at, job_count, arguments, by_hand)
     own.execute(insert(Firing), row)
     return FiringState(row["state"])
+
+
+def outcome(
+    tx: Transaction,
+    trigger: Any,
+    due_at: datetime,
+    job_count: int,
+    arguments: Mapping[str, Any] | None,
+    by_hand: bool = False,
+) -> dict[str, Any]:
+    """Create the jobs, unless something stands in the way; what the firing's row says of it."""
+    return _obstacle(tx, trigger, due_at, by_hand) or created(tx, trigger, job_count, arguments)
+
+
+def close(tx: Transaction, firing_ids: Sequence[int]) -> None:
+    """All jobs of these firings are known to have ended."""
+    if firing_ids:
+        mine = update(Firing).where(Firing.id.in_(firing_ids), Firing.tenant_id == tx.tenant_id)
+        tx.execute(mine.values(is_open=False))
 
 
 def of_trigger(tx: Transaction, trigger: Any) -> Transaction:

@@ -30,6 +30,7 @@ class Overlap(StrEnum):
 
 
 class FiringState(StrEnum):
+    NOTED = "noted"  # its event has taken place; it is about to be carried out
     FIRED = "fired"
     WAITING = "waiting"  # for the jobs of an earlier firing to end
     SKIPPED = "skipped"
@@ -45,6 +46,7 @@ class Trigger(OwnedByTenant, Base):
         Index("ix_triggers_next_due", "next_due"),
         Index("ix_triggers_watches", "watches", "is_enabled"),
         Index("uq_triggers_call_digest", "call_digest", unique=True),
+        Index("ix_triggers_former_call_digest", "former_call_digest"),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
@@ -73,6 +75,8 @@ class Trigger(OwnedByTenant, Base):
     watches: Mapped[str | None] = mapped_column(String(40))  # of kinds of events: `queue:7`, `process:3`
     state: Mapped[Any | None] = mapped_column(JSON(none_as_null=True))  # what its kind remembers
     call_digest: Mapped[str | None] = mapped_column(String(64))  # of the secret in the address to call
+    former_call_digest: Mapped[str | None] = mapped_column(String(64))  # of the secret before it
+    former_call_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
     created_by: Mapped[str] = mapped_column(String(200))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -82,4 +82,4 @@ def forget(tx: Transaction, limit: int) -> int:
 
 
 def _is_settled() -> Any:
-    return Firing.state != FiringState.WAITING.value
+    return Firing.state.not_in([FiringState.NOTED.value, FiringState.WAITING.value])

@@ -6,6 +6,8 @@ import shlex
 import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +154,48 @@ def test_nginx_lets_robots_wait_and_bodies_through() -> None:
     assert [part for number, unit in said for part in (int(number), unit)] == limits
     assert "proxy_set_header X-Forwarded-For" in written  # or strangers would pass for this machine
     assert "$http_authorization" not in written
+
+
+def test_nginx_logs_no_secret_of_a_trigger(tmp_path: Path) -> None:
+    """Nobody answers behind it, so that it has an error to log as well."""
+    try:
+        nginx = find("nginx", package="nginx")
+    except MissingServerError as reason:
+        pytest.skip(str(reason))
+    port = free_port()
+    written = (DOCKER / "nginx.conf").read_text(encoding="utf-8")
+    for theirs, here in (
+        ("api:4500", "127.0.0.1:1"),
+        ("listen 4500", f"listen 127.0.0.1:{port}"),
+        ("/tmp/nginx.pid", str(tmp_path / "pid")),
+    ):
+        written = written.replace(theirs, here)
+    (tmp_path / "nginx.conf").write_text(written)
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(
+            [nginx, "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf"), "-g", "daemon off;"],
+            stdout=log,
+            stderr=log,
+            preexec_fn=die_with_parent(signal.SIGKILL),
+        )
+    try:
+        paths = ("/api/v1/calls/bstr_secret", "/api//v1/%63alls/bstr_secret?a=1", "/api/v1/jobs/plain")
+        for path in paths:
+            assert wait_for(lambda path=path: answers_502(port, path), 10)
+    finally:
+        process.terminate()
+        process.wait(10)
+    logged = (tmp_path / "log").read_text()
+    assert "/api/v1/jobs/plain" in logged and logged.count("/api/v1/calls/...") >= 2
+    assert "bstr_secret" not in logged
+
+
+def answers_502(port: int, path: str) -> bool:
+    with suppress(OSError):
+        connection = HTTPConnection("127.0.0.1", port, timeout=5)
+        connection.request("POST", path, body="{}")
+        return connection.getresponse().status == 502
+    return False
 
 
 @pytest.fixture

@@ -100,6 +100,8 @@ def upgrade() -> None:
         sa.Column("watches", sa.String(length=40), nullable=True),
         sa.Column("state", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("call_digest", sa.String(length=64), nullable=True),
+        sa.Column("former_call_digest", sa.String(length=64), nullable=True),
+        sa.Column("former_call_until", UtcDateTime(), nullable=True),
         sa.Column("created_by", sa.String(length=200), nullable=False),
         sa.Column("created_at", UtcDateTime(), nullable=False),
         sa.Column("updated_at", UtcDateTime(), nullable=False),
@@ -108,6 +110,7 @@ def upgrade() -> None:
     )
     op.create_index("ix_triggers_next_due", "triggers", ["next_due"], unique=False)
     op.create_index("ix_triggers_watches", "triggers", ["watches", "is_enabled"], unique=False)
+    op.create_index("ix_triggers_former_call_digest", "triggers", ["former_call_digest"], unique=False)
     op.create_index("uq_triggers_call_digest", "triggers", ["call_digest"], unique=True)
     op.create_index("uq_triggers_tenant_id_name", "triggers", ["tenant_id", "name"], unique=True)
 

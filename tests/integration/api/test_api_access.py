@@ -138,6 +138,7 @@ def test_another_tenant_finds_nothing_of_ours(
     rule = {"name": "nightly", "process": process, "kind": "interval", "settings": {"seconds": 60}}
     named["calendar"] = admin.post("/api/v1/calendars", {"name": "office"}).json["id"]
     named["trigger"] = admin.post("/api/v1/triggers", rule).json["id"]
+    named["secret"] = "bstr_of_another"
     strangers = [caller("admin", other_tenant), caller("node", other_tenant)]
     bodies = {
         "change_robot": {"name": "mine"},
@@ -147,6 +148,7 @@ def test_another_tenant_finds_nothing_of_ours(
         "change_queue": {"description": "mine"},
         "change_semaphore": {"permits": 9},
         "change_process_limits": {"max_concurrent": 1},
+        "give_trigger_secret": {},
         "create_resources": {"value": 2},
         "take_resource": {},
         "change_resource": {"priority": 1},
