@@ -18,6 +18,7 @@ log = structlog.get_logger(__name__)
 
 KEY = "botswain:proposed:{}"
 FORGOTTEN_AFTER_MS = 3000
+NEVER = -1  # what PTTL says of a key without an end
 
 
 class Proposals:
@@ -57,6 +58,16 @@ class Proposals:
             return  # they are forgotten by themselves
         except RedisError as error:
             log.info("proposal_not_forgotten", error=str(error)[:200])
+
+    def overdue(self) -> list[int]:
+        """Resources whose proposal does not end by itself in time, and so would never be offered again."""
+        prefix, keys = len(KEY.format("")), list(self._redis.scan_iter(match=KEY.format("*"), count=1000))
+        with self._redis.pipeline(transaction=False) as pipe:
+            for key in keys:
+                pipe.pttl(key)
+            ends = dict(zip(keys, pipe.execute(), strict=True))
+        late = [key[prefix:] for key, left in ends.items() if left == NEVER or left > FORGOTTEN_AFTER_MS]
+        return [int(number) for number in late if number.isdigit()]
 
     def wake(self, lines: Iterable[str]) -> None:
         """Those who wait at these lines look again; not told, they do so each second."""

@@ -56,6 +56,14 @@ class Seen:
     seconds_ago: float
 
 
+@dataclass(frozen=True)
+class Known:
+    """What presence takes for true of a robot, as SQL once said. `job_guid` "": it has none."""
+
+    job_guid: str
+    is_paused: bool
+
+
 def _unless_away(
     method: Callable[Concatenate[Presence, Parameters], Result],
 ) -> Callable[Concatenate[Presence, Parameters], Result]:
@@ -193,6 +201,23 @@ class Presence:
     def return_beats(self, beats: Sequence[Seen]) -> None:
         if beats:
             self.redis.sadd(BEATS, *[beat.robot_id for beat in beats])
+
+    @_unless_away
+    def known(self, robot_ids: Iterable[int] | None = None) -> dict[int, Known]:
+        """What is known of these robots, or of all: to be held against SQL."""
+        if robot_ids is None:
+            prefix = len(KEY.format(""))
+            keys = self.redis.scan_iter(match=KEY.format("*"), count=1000)
+            robot_ids = [int(key[prefix:]) for key in keys if key[prefix:].isdigit()]
+        ids = list(robot_ids)
+        with self.redis.pipeline(transaction=False) as pipe:
+            for robot_id in ids:
+                pipe.hmget(KEY.format(robot_id), "job", "paused")
+            found = pipe.execute()
+        told = dict(zip(ids, found, strict=True))
+        return {
+            key: Known(job.decode(), paused == b"1") for key, (job, paused) in told.items() if job is not None
+        }
 
     @_unless_away
     def look(self, robot_ids: Iterable[int]) -> list[Seen | None]:

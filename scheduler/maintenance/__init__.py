@@ -13,6 +13,7 @@ from scheduler.maintenance import (
     lines,
     lost_runs,
     orders,
+    repairs,
     resources,
     sessions,
     time_limits,
@@ -50,6 +51,7 @@ DUTIES = (
     Duty("sweep_resources", 1.0, resources.run),
     Duty("fire_triggers", 1.0, triggers.run),
     Duty("forget_firings", 600.0, triggers.forget),
+    Duty("repair_redis", 60.0, repairs.run),
     Duty("expire_keys", 600.0, expired_keys.run),
     Duty("move_to_history", 1.0, history.run),
 )

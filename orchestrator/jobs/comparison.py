@@ -1,0 +1,46 @@
+"""Presence held against SQL: whom Redis knows otherwise than SQL does."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+
+from sqlalchemy import select
+
+from orchestrator.database import among
+from orchestrator.jobs.model import Job
+from orchestrator.jobs.states import LIVE, Status
+from orchestrator.robots.model import Robot
+from orchestrator.robots.presence import Known
+from orchestrator.transaction import Transaction
+
+CHUNK = 500
+
+
+def mistaken(tx: Transaction, known: Mapping[int, Known]) -> list[int]:
+    """Of robots of all tenants, by their ids: those deleted, paused or busy otherwise than presence says."""
+    ids, wrong = sorted(known), []
+    for begin in range(0, len(ids), CHUNK):
+        wrong += _mistaken(tx, {key: known[key] for key in ids[begin : begin + CHUNK]})
+    return wrong
+
+
+def _mistaken(tx: Transaction, known: Mapping[int, Known]) -> list[int]:
+    present = select(Robot.id, Robot.paused_at).where(Robot.id.in_(known), Robot.deleted_at.is_(None))
+    paused = {row.id: row.paused_at is not None for row in tx.execute(present)}
+    held = select(Job.robot_id, Job.guid, Job.status).where(
+        Job.robot_id.in_(known), among(Job.status, [Status.PENDING, *LIVE])
+    )
+    jobs: defaultdict[int, dict[str, int]] = defaultdict(dict)
+    for row in tx.execute(held):
+        jobs[row.robot_id][row.guid] = row.status
+    return [
+        key
+        for key, one in known.items()
+        if paused.get(key) is not one.is_paused or not _is_so(one.job_guid, jobs[key])
+    ]
+
+
+def _is_so(told: str, jobs: Mapping[str, int]) -> bool:
+    """A robot may know of no job while one is handed to it, and not while it runs one."""
+    return told in jobs if told else not any(Status(status) in LIVE for status in jobs.values())
