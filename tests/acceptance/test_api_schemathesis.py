@@ -85,7 +85,12 @@ class Server:
         queue = self.call("POST", "/api/v1/queues", json={"name": "q1"})["id"]  # its name will be changed
         fresh = [{"value": number, "parameters": {"n": number}} for number in range(9)]
         resources = self.call("POST", "/api/v1/queues/q1/resources", json=fresh)["items"]
-        self.known |= {"queue": [queue], "resource": [resource["id"] for resource in resources]}
+        semaphore = self.call("POST", "/api/v1/semaphores", json={"name": "SAP", "permits": 1})["id"]
+        self.known |= {
+            "semaphore": [semaphore],
+            "queue": [queue],
+            "resource": [resource["id"] for resource in resources],
+        }
         orders = [{"queue_guid": "q1", "name": f"t{number}", "tags": "blue"} for number in range(9)]
         self.known["sherpa"] = [self.call("POST", "/api/task/create", json=one)["guid"] for one in orders]
         self._begin_run("the robot that calls")
