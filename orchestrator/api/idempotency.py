@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flask import Request
-from sqlalchemy import exc, insert, select, update
+from sqlalchemy import delete, exc, insert, select, update
 
 from orchestrator.config import Config
 from orchestrator.errors import Conflict, IdempotencyMismatch, Invalid
@@ -124,6 +124,11 @@ def replay(tx: Transaction, key: Key, minted: Minted | None) -> tuple[int, Any]:
         return row.status_code, row.answer
     told = row.answer["rest"] | {minted.name: minted.value_of(row.answer["nonce"])}
     return row.status_code, told
+
+
+def forget(tx: Transaction, key: Key) -> None:
+    """The answer was taken back: the same request may be made again."""
+    tx.execute(_of(delete(IdempotencyKey), tx, key))
 
 
 def _of(statement: Any, tx: Transaction, key: Key) -> Any:

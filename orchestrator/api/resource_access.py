@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from flask import Response, current_app, request
 
+from orchestrator.api import idempotency
 from orchestrator.api.auth import ROBOT
-from orchestrator.api.call import Call
-from orchestrator.api.patience import Place, patiently
+from orchestrator.api.call import Call, body_digest
+from orchestrator.api.delivery import watched
+from orchestrator.api.idempotency import Key
+from orchestrator.api.patience import Place, patiently, settled
 from orchestrator.api.waiting_room import WaitingRoom
 from orchestrator.errors import Conflict, NotFound
-from orchestrator.resources import history, past, search, waits
+from orchestrator.resources import history, past, search, turns, waits
 from orchestrator.resources import lifecycle as verbs
 from orchestrator.resources.locks import Initiator, Mode
 from orchestrator.resources.waits import resource_line
@@ -59,6 +63,23 @@ def waiting_at(
         waits.refuse_cycle(tx, reader(call, tx), verbs.existing(tx, resource), modes, place.ticket)
 
     return patiently(call, room(), seconds, attempt, join, stay)
+
+
+def returned(
+    call: Call, answer: Response, who: Initiator, *, begun: bool, kept: Collection[Mode] = ()
+) -> Response:
+    """The answer to one who has waited for a grant, which is taken back where nobody is there any more.
+
+    The key of the request goes with it, so that who comes again is served again.
+    """
+    granted, key = json.loads(answer.get_data()), Key.of(request, body_digest())
+
+    def take_back(tx: Transaction) -> None:
+        turns.take_back(tx, granted["id"], who, granted["fence"] or 0, begun=begun, kept=kept)
+        if key is not None:
+            idempotency.forget(tx, key)
+
+    return watched(answer, lambda: settled(lambda: call.transact(take_back)))
 
 
 def written(

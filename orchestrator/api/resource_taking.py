@@ -13,13 +13,13 @@ from flask import Response
 
 from orchestrator.api.call import Call
 from orchestrator.api.patience import Nothing, Place, patiently
-from orchestrator.api.resource_access import room, who
+from orchestrator.api.resource_access import returned, room, who
 from orchestrator.resources import lifecycle as verbs
 from orchestrator.resources import queues, waits
 from orchestrator.resources.batches import Alone
 from orchestrator.resources.conditions import Condition
 from orchestrator.resources.lifecycle import Taken
-from orchestrator.resources.locks import Mode
+from orchestrator.resources.locks import Initiator, Mode
 from orchestrator.resources.waits import NEWCOMER, queue_line
 from orchestrator.transaction import Transaction
 
@@ -62,8 +62,11 @@ def take(
                 return random.choice(ids)  # noqa: S311  (whoever was proposed does not come; SQL decides)
             return found
 
+        initiators: list[Initiator] = []
+
         def work(tx: Transaction) -> Any:
-            taken = verbs.take(tx, queue, condition, who(call, tx), modes, end(tx.now), propose, ticket)
+            initiators.append(who(call, tx))
+            taken = verbs.take(tx, queue, condition, initiators[-1], modes, end(tx.now), propose, ticket)
             if taken is None:
                 raise Nothing
             return show(tx, taken)
@@ -72,7 +75,9 @@ def take(
         try:
             answer = call.write(work)
             settled = Mode.READ in modes  # hidden from now on; otherwise it can be asked for at once
-            return answer
+            if ticket in (None, NEWCOMER) or not (modes and initiators):
+                return answer  # who has not waited is there; what was granted before is not granted again
+            return returned(call, answer, initiators[-1], begun=Mode.READ in modes)
         finally:
             if not settled:
                 call.parts.proposals.forget(*chosen)

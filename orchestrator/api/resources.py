@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from orchestrator.api.call import Call
 from orchestrator.api.json_input import read_json
 from orchestrator.api.operation import OneOrMany
 from orchestrator.api.patience import Nothing
-from orchestrator.api.resource_access import reader, waiting_at, who, written
+from orchestrator.api.resource_access import reader, returned, waiting_at, who, written
 from orchestrator.api.resource_batches import resource_batches
 from orchestrator.api.resource_fields import (
     FinishIn,
@@ -41,8 +42,9 @@ from orchestrator.resources.batches import Alone
 from orchestrator.resources.conditions import Condition
 from orchestrator.resources.create import RESOURCES_IN_ONE_REQUEST, NewResource
 from orchestrator.resources.lifecycle import Taken
-from orchestrator.resources.locks import MODES, Mode
+from orchestrator.resources.locks import MODES, Initiator, Mode
 from orchestrator.resources.model import STATUS_BY_NAME, ErrorKind
+from orchestrator.resources.waits import NEWCOMER
 from orchestrator.transaction import Transaction
 
 routes = Routes("resources")
@@ -191,11 +193,20 @@ def lock_resource(call: Call, resource: str, body: LockIn) -> Response:
     modes = MODES[body.lock]
 
     def attempt(ticket: int | None) -> Response:
+        before: list[tuple[Initiator, Sequence[Mode]]] = []
+
         def work(tx: Transaction) -> TakenView:
-            taken = verbs.lock(tx, resource, who(call, tx), modes, body.end(tx.now), body.fence, ticket)
+            asker = who(call, tx)
+            if ticket not in (None, NEWCOMER):
+                before.append((asker, locks.own(verbs.existing(tx, resource), asker, tx.now)))
+            taken = verbs.lock(tx, resource, asker, modes, body.end(tx.now), body.fence, ticket)
             return seen.taken(tx, taken.row, taken.fence)
 
-        return call.write(work)
+        answer = call.write(work)
+        if not before:
+            return answer
+        asker, kept = before[-1]
+        return returned(call, answer, asker, begun=False, kept=kept)
 
     return written(call, resource, modes, body.wait_seconds, attempt)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
 from orchestrator.errors import Conflict
-from orchestrator.resources import changes, lifecycle, locks
+from orchestrator.resources import changes, lifecycle, locks, search
 from orchestrator.resources.lifecycle import Row, Taken
 from orchestrator.resources.locks import Initiator, Mode
 from orchestrator.resources.model import STATUS_NAMES, ResourceStatus
@@ -46,3 +47,22 @@ def put_back(tx: Transaction, public_id: str, who: Initiator, until: datetime | 
     }
     shown = until.isoformat() if until is not None else None
     return changes.apply(tx, "put_back", row, values, who, frees=True, postpone_until=shown)
+
+
+def take_back(
+    tx: Transaction, public_id: str, who: Initiator, fence: int, *, begun: bool, kept: Collection[Mode] = ()
+) -> None:
+    """A grant that reached nobody: its locks go, but those that `who` had before, `kept`. Where work had
+    `begun` with it the resource is New again, and the attempt does not count.
+
+    Nothing happens where the grant holds no longer: the run has ended, or a person has been there.
+    """
+    row = search.by_public_id(tx, public_id)
+    mine = locks.own(row, who, tx.now) if row is not None else ()
+    gone = [mode for mode in mine if mode not in kept and getattr(row, f"{mode}_fence") == fence]
+    if row is None or not gone:
+        return
+    values = {**locks.freeing(gone), "updated_at": tx.now}
+    if begun and row.status == ResourceStatus.IN_PROGRESS and row.taken_by == who.run_id:
+        values |= {"status": ResourceStatus.NEW.value, "taken_by": None, "attempt": max(row.attempt - 1, 0)}
+    changes.apply(tx, "undelivered", row, values, who, frees=True, locks=[str(mode) for mode in gone])

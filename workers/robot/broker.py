@@ -13,13 +13,14 @@ import json
 import os
 import re
 import secrets
+import select
 import socket
 import socketserver
 import threading
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Mapping, Optional, Type
+from typing import Any, Callable, Mapping, Optional, Type
 from urllib.parse import quote, unquote, urlsplit
 
 from .transport import Passed, Transport, Unreachable
@@ -78,10 +79,17 @@ class Broker:
             while not self.over:
                 listener.handle_request()
 
-    def pass_on(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Passed:
-        """Raises Unreachable where the server does not answer."""
+    def pass_on(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        gone: Callable[[], bool],
+    ) -> Passed:
+        """Raises Unreachable where the server does not answer, or the script is `gone`."""
         every = {"Accept": "application/json", "Botswain-Run": self._job_guid, **headers}
-        return self._transport.pass_on(method, target, body, every, LONGEST_WAIT)
+        return self._transport.pass_on(method, target, body, every, LONGEST_WAIT, gone)
 
 
 class _Listener(socketserver.ThreadingTCPServer):
@@ -126,11 +134,15 @@ class _Request(BaseHTTPRequestHandler):
     def _pass_on(self, broker: Broker, target: str, body: bytes) -> None:
         headers = {name: self.headers[name] for name in _PASSED_ON if name in self.headers}
         try:
-            passed = broker.pass_on(self.command, target, headers, body)
+            passed = broker.pass_on(self.command, target, headers, body, self._is_gone)
         except Unreachable as away:
             self._refuse(502, "server_away", str(away))
         else:
             self._answer(passed)
+
+    def _is_gone(self) -> bool:
+        """Whether the script has hung up: a soft stop ends its wait. It has nothing more to send."""
+        return bool(select.select([self.connection], [], [], 0)[0])
 
     def _refuse(self, status: int, code: str, detail: str) -> None:
         problem = {

@@ -7,6 +7,7 @@ connection that a proxy dropped silently is the classic way to lose a report.
 from __future__ import annotations
 
 import base64
+import contextlib
 import email.utils
 import http.client
 import json
@@ -16,13 +17,14 @@ import threading
 import time
 import urllib.request
 from dataclasses import dataclass
-from typing import Any, Callable, Mapping, Optional, TypeVar
+from typing import Any, Callable, Iterator, Mapping, Optional, TypeVar
 from urllib.parse import SplitResult, unquote, urlencode, urljoin, urlsplit
 
 T = TypeVar("T")
 
 MOST_ANSWER = 16 * 1024 * 1024
 CHUNK = 64 * 1024
+TICK = 0.25  # seconds
 
 
 class Unreachable(Exception):  # noqa: N818 - a state of the world
@@ -83,10 +85,19 @@ class Transport:
         return self._exchange("GET", url, None, {}, timeout, False, read)
 
     def pass_on(
-        self, method: str, path: str, body: bytes, headers: Mapping[str, str], timeout: float
+        self,
+        method: str,
+        path: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        timeout: float,
+        gone: Callable[[], bool],
     ) -> Passed:
-        """A request that somebody else has made, with the robot's identity; its answer as it came."""
-        return self._exchange(method, path, body or None, headers, timeout, False, _read_all)
+        """A request that somebody else has made, with the robot's identity; its answer as it came.
+
+        Once they are `gone` the server is told, by hanging up, and Unreachable is raised.
+        """
+        return self._exchange(method, path, body or None, headers, timeout, False, _read_all, gone)
 
     def owns(self, url: str) -> bool:
         """Whether a request to `url` carries the robot's identity: its own server only."""
@@ -115,6 +126,7 @@ class Transport:
         timeout: float,
         parked: bool,
         read: Callable[[http.client.HTTPResponse], T],
+        gone: Optional[Callable[[], bool]] = None,
     ) -> T:
         url = self._resolve(path)
         connection, target, extra = self._connection(url, timeout)
@@ -126,7 +138,8 @@ class Transport:
             if parked:
                 self._park(connection.sock)
             connection.request(method, target, body, every)
-            return read(connection.getresponse())
+            with _hanging_up(connection.sock, gone):
+                return read(connection.getresponse())
         except (OSError, http.client.HTTPException) as trouble:
             raise Unreachable(f"{url.scheme}://{url.netloc}: {_reason(trouble)}") from trouble
         finally:
@@ -194,6 +207,27 @@ def _shut(sock: socket.socket) -> None:
         socket.socket.shutdown(sock, socket.SHUT_RDWR)
     except OSError:
         return
+
+
+@contextlib.contextmanager
+def _hanging_up(sock: socket.socket, gone: Optional[Callable[[], bool]]) -> Iterator[None]:
+    """Shut `sock` as soon as `gone` says so, while this thread waits for an answer on it."""
+    if gone is None:
+        yield
+        return
+    is_gone, answered = gone, threading.Event()
+
+    def watch() -> None:
+        while not answered.wait(TICK):
+            if is_gone():
+                _shut(sock)
+                return
+
+    threading.Thread(target=watch, name="hanging up", daemon=True).start()
+    try:
+        yield
+    finally:
+        answered.set()
 
 
 def _read_answer(response: http.client.HTTPResponse) -> Answer:

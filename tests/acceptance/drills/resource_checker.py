@@ -119,7 +119,7 @@ def replay(entries: Sequence[Entry]) -> Iterator[tuple[Entry, dict[str, Held]]]:
         if event in GRANTS:
             until = moment(detail["until"]) if detail["until"] else None
             held |= {mode: Held(entry["run"], until) for mode in detail["locks"]}
-        elif event in ("unlock", "lock_expired"):
+        elif event in ("unlock", "lock_expired", "undelivered"):
             held = {mode: lock for mode, lock in held.items() if mode not in detail["locks"]}
         elif event == "run_ended":
             held = {m: lock for m, lock in held.items() if lock.until or lock.run != entry["run"]}

@@ -124,21 +124,55 @@ def test_a_reader_in_line_does_not_hold_up_a_writer(
     crowd[0].unlock(resource)
 
 
-def test_who_lost_the_answer_asks_again_with_its_key_and_gets_the_same(
+def hang_up(run: Run, path: str, body: dict[str, object], **headers: str) -> None:
+    """Ask, and be gone before there is an answer."""
+    lost = run.through(run.url)
+    with pytest.raises(httpx.ReadTimeout):
+        lost.send("POST", path, json=body, headers=headers, timeout=0.5)
+    lost.close()
+
+
+def test_what_falls_to_one_who_has_hung_up_goes_to_the_next_in_line(
     person: Person, one: Run, other: Run, queue: str
 ) -> None:
-    """The server does not learn that a caller has hung up; the key makes the lost answer come again."""
     key, body = {"Idempotency-Key": token_hex(8)}, {"wait_seconds": 20}
-    lost = one.through(one.url)
-    with pytest.raises(httpx.ReadTimeout):
-        lost.send("POST", f"/queues/{queue}/take", json=body, headers=key, timeout=0.5)
-    lost.close()
+    hang_up(one, f"/queues/{queue}/take", body, **key)
     behind = Background(lambda: other.take(queue, wait_seconds=20))
     time.sleep(0.4)
-    first, second = person.create(queue, {}, {})
-    assert behind.result().json()["id"] == second
-    assert one.send("POST", f"/queues/{queue}/take", json=body, headers=key).json()["id"] == first
-    assert one.take(queue).status_code == 204
+    (first,) = person.create(queue, {})
+    taken = behind.result(5).json()
+    assert (taken["id"], taken["attempt"]) == (first, 1)
+    events = [(entry["event"], entry["run"]) for entry in person.history(first)]
+    lost = [("take", one.job), ("undelivered", one.job)]
+    assert events == [("create", None), *lost, ("take", other.job)]
+    again = Background(lambda: one.send("POST", f"/queues/{queue}/take", json=body, headers=key))
+    (second,) = person.create(queue, {})
+    assert again.result(5).json()["id"] == second  # the same request, made again, is served again
+
+
+def test_a_lock_that_falls_to_one_who_has_hung_up_is_lifted(
+    person: Person, one: Run, other: Run, queue: str
+) -> None:
+    (resource,) = person.create(queue, {})
+    one.lock(resource)
+    hang_up(other, f"/resources/{resource}/lock", {"lock": "both", "wait_seconds": 20})
+    one.unlock(resource)
+
+    def is_free() -> bool:
+        events = [entry["event"] for entry in person.history(resource)]
+        return events == ["create", "lock", "unlock", "lock", "undelivered"]
+
+    eventually(is_free, "the lock of who has hung up is lifted", 5)
+    assert person.look(resource)["locks"] == {"read": None, "write": None}
+
+
+def test_who_lost_an_answer_asks_again_with_its_key_and_gets_the_same(
+    person: Person, one: Run, queue: str
+) -> None:
+    key, body = {"Idempotency-Key": token_hex(8)}, {"wait_seconds": 20}
+    first, _ = person.create(queue, {}, {})
+    answers = [one.send("POST", f"/queues/{queue}/take", json=body, headers=key) for _ in range(2)]
+    assert [answer.json()["id"] for answer in answers] == [first, first]
 
 
 def test_who_waits_is_out_of_the_line_when_its_run_ends(

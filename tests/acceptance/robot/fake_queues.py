@@ -1,7 +1,10 @@
 """The routes of queues and resources on the fake server, with resources in memory."""
 
 import json
+import select
+import socket
 import threading
+import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from typing import Any
@@ -20,6 +23,7 @@ class Queues:
         self.fault: Callable[[dict[str, Any]], tuple[int, Any] | None] = lambda request: None
         self.asked = threading.Event()
         self.hang_up = threading.Event()
+        self.was_left = threading.Event()  # who waited for a take has hung up
 
     @staticmethod
     def resource(number: int, value: Any) -> dict[str, Any]:
@@ -45,7 +49,7 @@ class Queues:
             "headers": dict(request.headers),
         }
         self.requests.append(seen)
-        status, document = self.fault(seen) or self.answer(seen)
+        status, document = self.fault(seen) or self.answer(seen, request.connection)
         content = b"" if document is None else json.dumps(document).encode()
         request.send_response(status)
         request.send_header("Content-Type", "application/json")
@@ -53,7 +57,7 @@ class Queues:
         request.end_headers()
         request.wfile.write(content)
 
-    def answer(self, seen: dict[str, Any]) -> tuple[int, Any]:
+    def answer(self, seen: dict[str, Any], connection: socket.socket) -> tuple[int, Any]:
         _, _, _, noun, key, *verb = seen["path"].split("/")
         if verb == ["take"]:
             if self.waiting:
@@ -61,7 +65,11 @@ class Queues:
                 self.taken[found["id"]] = found
                 return 200, found
             self.asked.set()
-            self.hang_up.wait(seen["body"]["wait_seconds"])
+            end = time.monotonic() + seen["body"]["wait_seconds"]
+            while time.monotonic() < end and not self.hang_up.wait(0.05):
+                if select.select([connection], [], [], 0)[0]:
+                    self.was_left.set()
+                    break
             return 204, None
         if noun == "queues":
             many = isinstance(seen["body"], list)

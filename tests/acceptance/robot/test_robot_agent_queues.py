@@ -85,6 +85,7 @@ def test_a_soft_stop_ends_the_wait_and_the_loop(server, start, queues):
     assert robin.asked.wait(20)
     assert robin.requests[-1]["body"]["wait_seconds"] == pytest.approx(50)
     server.order(job, 6)
+    assert robin.was_left.wait(10)  # nothing is given to one who is not there any more
     server.until(lambda: job.status == 7, 10)
     assert list(robin.said("finish")) == ["r1"]
     agent.ends()
