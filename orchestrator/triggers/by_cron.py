@@ -26,7 +26,7 @@ from orchestrator.triggers.kind import Checked, Kind, Settings, read
 
 DAY = timedelta(days=1)
 MINUTE = timedelta(minutes=1)
-HORIZON_DAYS = 366 * 30  # an expression without a due time for so long has none
+HORIZON_DAYS = 366 * 50  # an expression without a due time for so long has none
 
 
 def _expression(text: str) -> str:

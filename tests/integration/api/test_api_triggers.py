@@ -65,6 +65,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"settings": {}}, "settings.expression"),
     ({"settings": {"expression": "61 * * * *"}}, "settings.expression"),
     ({"settings": {"expression": "* * * * * *"}}, "settings.expression"),
+    ({"settings": {"expression": "0 0 30 2 *"}}, "settings.expression"),
     ({"settings": {"expression": "0 9 * * *", "zone": "UTC"}}, "settings.zone"),
     ({"kind": "interval", "settings": {"seconds": 0}}, "settings.seconds"),
     ({"kind": "once", "settings": {"at": "2030-01-01T00:00:00"}}, "settings.at"),
