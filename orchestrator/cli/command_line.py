@@ -28,6 +28,8 @@ COMMANDS = {
     "publish": ("orchestrator.cli.publish:publish", "publish a script or a folder as a new version"),
     "run": ("orchestrator.cli.run:run", "ask for a job"),
     "jobs": ("orchestrator.cli.jobs:jobs", "list, show, stop, abort, retry and explain jobs"),
+    "triggers": ("orchestrator.cli.triggers:triggers", "rules that create jobs, and what came of them"),
+    "calendars": ("orchestrator.cli.calendars:calendars", "days without work, which triggers leave out"),
     "semaphores": ("orchestrator.cli.limits:semaphores", "semaphores and who holds their permits"),
     "limits": ("orchestrator.cli.limits:limits", "what limits the runs of a process or of the tenant"),
     "cluster": ("orchestrator.cli.cluster:cluster", "show schedulers, worker nodes and the master"),
@@ -58,7 +60,8 @@ def botswain() -> None:
     """The crew chief for software robots.
 
     Settings of the parts come from the environment (DATABASE_URL, REDIS_URL, BOTSWAIN_SECRET_KEY, SCHEDULER_*
-    …); publish, run, jobs, semaphores, limits and cluster call BOTSWAIN_SERVER with BOTSWAIN_TOKEN.
+    …); publish, run, jobs, triggers, calendars, semaphores, limits and cluster call BOTSWAIN_SERVER with
+    BOTSWAIN_TOKEN.
     """
 
 
