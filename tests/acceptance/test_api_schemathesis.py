@@ -40,6 +40,7 @@ from orchestrator.transaction import Transaction
 
 EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "6"))
 ADMIN = "Bearer the-admin-token-of-the-tests"
+HOURLY = {"kind": "interval", "settings": {"seconds": 3600}, "time_zone": "UTC", "calendar": "office"}
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -93,6 +94,7 @@ class Server:
         }
         orders = [{"queue_guid": "q1", "name": f"t{number}", "tags": "blue"} for number in range(9)]
         self.known["sherpa"] = [self.call("POST", "/api/task/create", json=one)["guid"] for one in orders]
+        self._fill_triggers()
         self._begin_run("the robot that calls")
         self.call("POST", "/api/v1/tokens", json={"role": "viewer"})  # the one that is deleted
         roles = ("viewer", "node")
@@ -102,6 +104,12 @@ class Server:
             "admin": ADMIN,
             "robot": f"Basic {base64.b64encode(robot['guid'].encode()).decode()}",
         }
+
+    def _fill_triggers(self) -> None:
+        calendar = {"name": "office", "country": "ES", "days_off": {"2030-12-24": ""}}
+        self.known["calendar"] = [self.call("POST", "/api/v1/calendars", json=calendar)["id"]]
+        rules = [{"name": f"t{number}", "process": "invoices"} | HOURLY for number in range(9)]
+        self.known["trigger"] = [self.call("POST", "/api/v1/triggers", json=one)["id"] for one in rules]
 
     def _begin_run(self, name: str) -> None:
         """Of the robot with this name: without one a robot is refused every resource."""
@@ -124,6 +132,7 @@ class Server:
         for body in case.body if isinstance(case.body, list) else [case.body]:
             if isinstance(body, dict) and "process" in body and self.random.random() < 0.8:
                 body |= {"process": "invoices", "version": None, "robot": None}
+                body |= HOURLY if "kind" in body else {}
         for where in (case.body, case.query):
             if isinstance(where, dict) and "wait_seconds" in where and self.random.random() < 0.9:
                 where["wait_seconds"] = 0 if where is case.body else "0"  # waiting itself is tested elsewhere
