@@ -73,6 +73,8 @@ class Config(BaseModel):
     scheduler_working_path: Path = Field(
         Path("~/.botswain/scheduler"), alias="SCHEDULER_WORKING_PATH", validate_default=True
     )
+    forget_nodes_seconds: Seconds = Field(86400, alias="BOTSWAIN_FORGET_NODES_SECONDS", ge=0)
+    least_free_bytes: int = Field(1024**3, alias="BOTSWAIN_LEAST_FREE_BYTES", ge=0)
     partition_lease_seconds: Seconds = Field(15, alias="BOTSWAIN_PARTITION_LEASE_SECONDS", gt=0)
 
     maintenance_window_given: str = Field("daily 01:00-05:00 UTC", alias="BOTSWAIN_MAINTENANCE_WINDOW")

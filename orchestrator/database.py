@@ -303,7 +303,8 @@ def advisory(engine: Engine) -> Iterator[None]:
     take, give_back = UPGRADE_LOCK[engine.dialect.name]
     # In no transaction: the database ends those that stand idle, and with them the lock of a long upgrade.
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text(take))
+        while not connection.execute(text(take)).scalar():
+            pass
         try:
             yield
         finally:
@@ -311,8 +312,9 @@ def advisory(engine: Engine) -> Iterator[None]:
 
 
 UPGRADE_LOCK = {
-    "mysql": ("SELECT GET_LOCK('botswain-migrate', 120)", "SELECT RELEASE_LOCK('botswain-migrate')"),
-    "postgresql": ("SELECT pg_advisory_lock(4500)", "SELECT pg_advisory_unlock(4500)"),
+    # Ten seconds, and again: the answer must come before the connection's time limit for reads.
+    "mysql": ("SELECT GET_LOCK('botswain-migrate', 10)", "SELECT RELEASE_LOCK('botswain-migrate')"),
+    "postgresql": ("SELECT 1 FROM pg_advisory_lock(4500)", "SELECT pg_advisory_unlock(4500)"),
 }
 
 

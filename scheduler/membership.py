@@ -50,6 +50,7 @@ class Membership:
         self._trusted_until = float("-inf")
         self.is_draining = False
         self.workers: frozenset[str] = frozenset()
+        self.surroundings: dict[str, Any] | None = None
         self.designated: str | None = None
         """The other scheduler that is to be master before all others, while it lives."""
 
@@ -122,7 +123,7 @@ class Membership:
 
     def _renew(self, began: float) -> None:
         def renewing(tx: Transaction) -> tuple[Any | None, list[Ownership], list[str]]:
-            node = cluster.renew(tx, self.me, self.lease)
+            node = cluster.renew(tx, self.me, self.lease, self.surroundings)
             if node is None:
                 return None, [], []
             workers = [worker.name for worker in cluster.living(tx, WORKER) if not worker.is_draining]

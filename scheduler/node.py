@@ -26,6 +26,7 @@ from scheduler.handing_over import HandingOver
 from scheduler.lineup import Lineup
 from scheduler.master import Master
 from scheduler.membership import Membership
+from scheduler.surroundings import Lookout
 from scheduler.sweep import Sweep
 from scheduler.trigger_watch import TriggerWatch
 
@@ -49,8 +50,9 @@ class SchedulerNode:
         ]
         self._master = Master(parts, self.membership, self.stop_asked)
         self._sweep = Sweep(parts, self.membership, self.lineup, self._handing_over, self.stop_asked)
-        self._watch = TriggerWatch(parts, self.membership, lambda: self._master.is_in_term, self.stop_asked)
-        self.threads: list[threading.Thread] = [self._sweep, self._master, self._watch, *self._loops]
+        watch = TriggerWatch(parts, self.membership, lambda: self._master.is_in_term, self.stop_asked)
+        lookout = Lookout(parts, self.membership, self.stop_asked)
+        self.threads: list[threading.Thread] = [self._sweep, self._master, watch, lookout, *self._loops]
 
     def start(self) -> None:
         for thread in self.threads:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from flask import Flask, Response, g, request
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -17,6 +17,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from orchestrator.errors import Unavailable
+from orchestrator.insights.duties import DutyView
 from orchestrator.insights.gauges import Gauges, gauges
 from orchestrator.transaction import SYSTEM_TENANT
 from orchestrator.wiring import Parts
@@ -97,6 +98,8 @@ class Installation(Collector):
             "botswain_breakers_open", "Processes that a breaker keeps from starting", now.breakers_open
         )
         yield GaugeMetricFamily("botswain_held_lines", "Lines in which limits hold jobs back", now.held_lines)
+        yield _family("botswain_notices", "What is wrong with the cluster, by code", "code", now.notices)
+        yield from _of_duties(now.duties)
 
     def _read(self) -> Gauges | None:
         with self._lock:
@@ -109,7 +112,16 @@ class Installation(Collector):
             return self._gauges
 
 
-def _family(name: str, text: str, label: str, values: dict[str, int]) -> Metric:
+def _of_duties(done: list[DutyView]) -> Iterator[Metric]:
+    started = {duty.name: duty.started_at.timestamp() for duty in done}
+    seconds = {duty.name: duty.seconds for duty in done if duty.seconds is not None}
+    failures = {duty.name: duty.failures for duty in done}
+    yield _family("botswain_duty_started_timestamp_seconds", "When a duty was last begun", "duty", started)
+    yield _family("botswain_duty_seconds", "How long a duty took the last time", "duty", seconds)
+    yield _family("botswain_duty_failures", "How often a duty failed in a row by now", "duty", failures)
+
+
+def _family(name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:
     family = GaugeMetricFamily(name, text, labels=[label])
     for key, value in values.items():
         family.add_metric([key], value)

@@ -70,18 +70,14 @@ def redis_problems(config: Config) -> list[str]:
     """Whether it answers, and never throws away what it was given."""
     from redis import RedisError
 
+    from orchestrator.cluster.surroundings import eviction
     from orchestrator.wiring import open_redis
 
     redis = open_redis(config)
     try:
-        redis.ping()
-        policy = dict(redis.config_get("maxmemory-policy")).get("maxmemory-policy")
+        wrong = eviction.sentence(eviction.policy(redis))
     except RedisError as error:
-        if "unknown command" in str(error).lower() or "no permissions" in str(error).lower():
-            return []  # some hosted ones keep their settings to themselves
         return [f"the Redis of REDIS_URL does not answer: {str(error)[:200]}"]
     finally:
         redis.close()
-    if policy == "noeviction":
-        return []
-    return [f"Redis has maxmemory-policy {policy} and can lose messages without a word: set noeviction"]
+    return [wrong] if wrong else []

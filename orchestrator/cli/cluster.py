@@ -8,7 +8,7 @@ import click
 from rich.text import Text
 
 from orchestrator.cli.client import Client
-from orchestrator.cli.display import age, as_json, console, print_json, state, table
+from orchestrator.cli.display import age, as_json, clean, console, print_json, state, table, until
 
 COLOURS = ("cyan", "green", "yellow", "magenta", "blue", "red", "bright_cyan", "bright_green")
 PARTITIONS = 64
@@ -27,10 +27,14 @@ def cluster(json_: bool) -> None:
     screen = console()
     screen.print(headline(found))
     screen.print(strip(found["nodes"]))
+    for notice in found["notices"]:
+        screen.print(warning(notice))
     if found["nodes"]:
         screen.print(_schedulers(found["nodes"]))
     if workers:
         screen.print(_workers(workers))
+    if found["duties"]:
+        screen.print(_duties(found["duties"]))
 
 
 def headline(found: dict[str, Any]) -> str:
@@ -38,6 +42,12 @@ def headline(found: dict[str, Any]) -> str:
     up = sum(node["state"] == "up" for node in found["nodes"])
     master = f"master is {found['master']['node']}" if found["master"] else "there is no master"
     return f"{up} of {found['size']} schedulers up, {found['backlog']} tasks in line, {master}"
+
+
+def warning(notice: dict[str, Any]) -> Text:
+    """A notice as a line: who says so, and what."""
+    who = f"{', '.join(notice['nodes'])}: " if notice["nodes"] else ""
+    return Text(clean(f"! {who}{notice['sentence']}"), "yellow")
 
 
 def strip(nodes: list[dict[str, Any]]) -> Text:
@@ -61,7 +71,7 @@ def _schedulers(nodes: list[dict[str, Any]]) -> Any:
         shown.add_row(
             node["name"],
             state(node["state"]),
-            "master" if node["is_master"] else "",
+            "master" if node["is_master"] else "designated" if node["is_designated"] else "",
             str(len(node["partitions"])),
             str(len(node["batch"])),
             node["version"],
@@ -86,3 +96,29 @@ def _workers(nodes: list[dict[str, Any]]) -> Any:
             f"{age(node['last_seen'])} ago",
         )
     return shown
+
+
+def _duties(duties: list[dict[str, Any]]) -> Any:
+    shown = table("duty of the master", "begun", "took", "last change", "", "next")
+    for duty in duties:
+        took = "at work" if duty["seconds"] is None else f"{duty['seconds']:.2f} s"
+        changed = f"{age(duty['counted_at'])} ago" if duty["counted_at"] else ""
+        shown.add_row(
+            duty["name"],
+            f"{age(duty['started_at'])} ago",
+            took,
+            changed,
+            said_of(duty),
+            until(duty["due_at"]),
+        )
+    return shown
+
+
+def said_of(duty: dict[str, Any]) -> str:
+    """How far a long run is, why the last one failed, or what the last one that did something did."""
+    if duty["error"]:
+        return str(duty["error"])
+    if duty["progress"] and duty["seconds"] is None:
+        total = duty["progress"]["total"]
+        return f"{duty['progress']['done']} of {'?' if total is None else total}"
+    return ", ".join(f"{count} {name}" for name, count in duty["counts"].items())

@@ -92,7 +92,19 @@ def age(text: str | None, now: datetime | None = None) -> str:
     """How long ago that was, in the largest unit that fits."""
     if not text:
         return ""
-    seconds = max(0, int(((now or datetime.now(UTC)) - _read(text)).total_seconds()))
+    return _in_words(((now or datetime.now(UTC)) - _read(text)).total_seconds())
+
+
+def until(text: str | None, now: datetime | None = None) -> str:
+    """In how long that is, in the largest unit that fits; «now» when it has come."""
+    if not text:
+        return ""
+    seconds = (_read(text) - (now or datetime.now(UTC))).total_seconds()
+    return f"in {_in_words(seconds)}" if seconds >= 1 else "now"
+
+
+def _in_words(duration: float) -> str:
+    seconds = max(0, int(duration))
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= size:
             return f"{seconds // size} {unit}"

@@ -107,10 +107,16 @@ def _is_live(tx: Transaction, node: Any) -> bool:
     return bool(node.lease_until > tx.now)
 
 
-def renew(tx: Transaction, me: NodeIdentity, lease: timedelta) -> Any | None:
-    """Say that the node lives; return its row (with `is_draining`), or None where its place is lost."""
+def renew(
+    tx: Transaction, me: NodeIdentity, lease: timedelta, surroundings: dict[str, Any] | None = None
+) -> Any | None:
+    """Say that the node lives, and what it finds around it; return its row (with `is_draining`), or None
+    where its place is lost."""
     mine = (Node.name == me.name, Node.incarnation == me.incarnation)
-    alive = update(Node).where(*mine).values(last_seen=tx.now, lease_until=tx.now + lease)
+    said: dict[str, Any] = {"last_seen": tx.now, "lease_until": tx.now + lease}
+    if surroundings is not None:
+        said["surroundings"] = surroundings
+    alive = update(Node).where(*mine).values(said)
     if tx.execute(alive).rowcount != 1:
         return None
     return find(tx, me.name)
@@ -119,6 +125,11 @@ def renew(tx: Transaction, me: NodeIdentity, lease: timedelta) -> Any | None:
 def leave(tx: Transaction, me: NodeIdentity) -> None:
     """The node ends cleanly: its row goes, so that its place is free at once."""
     tx.execute(delete(Node).where(Node.name == me.name, Node.incarnation == me.incarnation))
+
+
+def forget(tx: Transaction, kept: timedelta) -> int:
+    """Nodes that have been silent for longer than `kept`, of every kind. Returns how many."""
+    return int(tx.execute(delete(Node).where(Node.lease_until < tx.now - kept)).rowcount)
 
 
 def drain(tx: Transaction, name: str) -> None:

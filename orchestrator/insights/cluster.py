@@ -11,6 +11,9 @@ from sqlalchemy import select
 
 from orchestrator.cluster.lifecycle import SCHEDULER, owner_of
 from orchestrator.cluster.model import Lease, Node
+from orchestrator.insights import duties
+from orchestrator.insights.duties import DutyView
+from orchestrator.insights.notices import NoticeView, notices
 from orchestrator.tasks.model import Partition, Task, TaskStatus
 from orchestrator.tasks.recovery import backlog
 from orchestrator.transaction import Transaction
@@ -30,7 +33,11 @@ class Master:
 
 @dataclass(frozen=True)
 class SchedulerView:
-    """`state` is up, draining or lost; `batch` holds the ids of the tasks that it has claimed."""
+    """`state` is up, draining or lost; `batch` holds the ids of the tasks that it has claimed.
+
+    `is_designated`: it is to be master before the others. The rest is what it found around it, half a minute
+    ago at most: the least room on its disks, and how far its clock is ahead of the database's.
+    """
 
     name: str
     cluster_id: int
@@ -39,21 +46,29 @@ class SchedulerView:
     state: str
     version: str
     is_master: bool
+    is_designated: bool
     partitions: list[int]
     batch: list[str]
     working_path: str
     started_at: datetime
     last_seen: datetime
+    free_bytes: int | None
+    clock_ahead_seconds: float | None
 
 
 @dataclass(frozen=True)
 class ClusterView:
-    """`size` is how many schedulers there should be, `backlog` how many tasks wait in line."""
+    """`size` is how many schedulers there should be, `backlog` how many tasks wait in line.
+
+    `duties` are the master's, with the last run of each; `notices` say what is wrong, or will be.
+    """
 
     size: int
     backlog: int
     master: Master | None
     nodes: list[SchedulerView]
+    duties: list[DutyView]
+    notices: list[NoticeView]
 
 
 def cluster(tx: Transaction, configured_size: int) -> ClusterView:
@@ -61,6 +76,7 @@ def cluster(tx: Transaction, configured_size: int) -> ClusterView:
     living = [row for row in rows if row.lease_until > tx.now]
     master = _master(tx)
     partitions, batches = _partitions(tx), _batches(tx)
+    done = duties.listed(tx)
     nodes = []
     for row in rows:
         owner = owner_of(row.name, row.incarnation)
@@ -73,7 +89,15 @@ def cluster(tx: Transaction, configured_size: int) -> ClusterView:
         if master is None
         else Master(master.holder.partition("#")[0], master.epoch, master.lease_until),
         nodes=nodes,
+        duties=done,
+        notices=notices(living, master is not None, done),
     )
+
+
+def standing_notices(tx: Transaction) -> list[NoticeView]:
+    """What `cluster` tells as its notices, without the rest."""
+    rows = tx.execute(_nodes(SCHEDULER).where(Node.lease_until > tx.now).order_by(Node.name)).all()
+    return notices(rows, _master(tx) is not None, duties.listed(tx))
 
 
 def _size(living: list[Any], configured: int) -> int:
@@ -125,6 +149,7 @@ def _state(tx: Transaction, row: Any) -> str:
 def _scheduler(
     tx: Transaction, row: Any, is_master: bool, partitions: list[int], batch: list[str]
 ) -> SchedulerView:
+    around = row.surroundings or {}
     return SchedulerView(
         name=row.name,
         cluster_id=row.cluster_id,
@@ -133,9 +158,12 @@ def _scheduler(
         state=_state(tx, row),
         version=row.version,
         is_master=is_master,
+        is_designated=row.is_designated,
         partitions=partitions,
         batch=batch,
         working_path=row.working_path,
         started_at=row.started_at,
         last_seen=row.last_seen,
+        free_bytes=around.get("free_bytes"),
+        clock_ahead_seconds=around.get("clock_ahead_seconds"),
     )

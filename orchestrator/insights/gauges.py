@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import func, select
 
 from orchestrator.cluster.model import Node
+from orchestrator.insights import duties
+from orchestrator.insights.cluster import standing_notices
+from orchestrator.insights.duties import DutyView
 from orchestrator.insights.robots import STATE_NAMES as ROBOT_STATES
 from orchestrator.insights.tasks import STATES as TASK_STATES
 from orchestrator.jobs.model import HeldLine, Job
@@ -30,6 +34,8 @@ class Gauges:
     permits_held: int
     breakers_open: int
     held_lines: int
+    notices: dict[str, int]  # by code
+    duties: list[DutyView]
 
 
 def gauges(tx: Transaction) -> Gauges:
@@ -52,6 +58,8 @@ def gauges(tx: Transaction) -> Gauges:
         permits_held=int(tx.execute(select(func.coalesce(func.sum(Permit.permits), 0))).scalar_one()),
         breakers_open=_count(tx, Breaker.id, Breaker.state != BreakerState.CLOSED.value),
         held_lines=_count(tx, HeldLine.id),
+        notices=dict(Counter(notice.code for notice in standing_notices(tx))),
+        duties=duties.listed(tx),
     )
 
 

@@ -12,6 +12,7 @@ from scheduler.maintenance import (
     limits,
     lines,
     lost_runs,
+    nodes,
     orders,
     repairs,
     resources,
@@ -53,5 +54,6 @@ DUTIES = (
     Duty("forget_firings", 600.0, triggers.forget),
     Duty("repair_redis", 60.0, repairs.run),
     Duty("expire_keys", 600.0, expired_keys.run),
+    Duty("forget_nodes", 600.0, nodes.run),
     Duty("move_to_history", 1.0, history.run),
 )

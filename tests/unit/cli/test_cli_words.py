@@ -141,6 +141,28 @@ def test_partitions_are_shown_by_their_schedulers() -> None:
     assert cluster.headline(found) == "1 of 3 schedulers up, 7 tasks in line, there is no master"
 
 
+DUTY = {"error": None, "progress": None, "seconds": 0.1, "counts": {"moved": 500, "kept": 2}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "500 moved, 2 kept"),
+        ({"error": "ValueError: no"}, "ValueError: no"),
+        ({"progress": {"done": 7, "total": 20}, "seconds": None}, "7 of 20"),
+        ({"progress": {"done": 7, "total": None}, "seconds": None}, "7 of ?"),
+    ],
+)
+def test_a_duty_says_what_matters_of_it(changes: dict[str, object], said: str) -> None:
+    assert cluster.said_of({**DUTY, **changes}) == said
+
+
+def test_a_notice_names_who_says_so() -> None:
+    notice = {"nodes": ["scheduler-1", "scheduler-2"], "sentence": "make room", "code": "disk_room"}
+    assert cluster.warning(notice).plain == "! scheduler-1, scheduler-2: make room"
+    assert cluster.warning({**notice, "nodes": []}).plain == "! make room"
+
+
 def test_a_running_job_shows_how_far_it_is() -> None:
     assert jobs._state_of({"state": "In_Progress", "progress": 40}) == "In_Progress 40 %"
     assert jobs._state_of({"state": "Success", "progress": 100}) == "Success"

@@ -1,0 +1,43 @@
+"""What a node finds around it: one kind of trouble a file, each told as a sentence that says what to do.
+
+Each scheduler looks for itself, since a clock and a disk are a machine's own, and keeps what it found in its
+row of `nodes`: `{"free_bytes": n, "clock_ahead_seconds": x, "notices": [{"code": …, "sentence": …}]}`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from redis import Redis
+
+from orchestrator.cluster.surroundings import clocks, disk_room, eviction
+from orchestrator.cluster.surroundings.notice import Notice
+
+__all__ = ["Findings", "Notice", "look"]
+
+
+@dataclass(frozen=True)
+class Findings:
+    free_bytes: int
+    clock_ahead_seconds: float  # of the database's; negative: behind
+    notices: Sequence[Notice]
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def look(redis: Redis, database_now: datetime, folders: Sequence[Path], least_bytes: int) -> Findings:
+    """`database_now` is the database's time at this moment; Redis being away is a notice, not an error."""
+    ahead = clocks.ahead_of(database_now)
+    room = disk_room.tightest(folders)
+    found = [
+        clocks.notice("the database", ahead),
+        *eviction.notices(redis),
+        clocks.redis_notice(redis),
+        disk_room.notice(room, least_bytes),
+    ]
+    return Findings(room.free_bytes, round(ahead, 3), [notice for notice in found if notice is not None])
