@@ -12,6 +12,7 @@ from sqlalchemy import select
 from orchestrator.cluster.lifecycle import SCHEDULER, living
 from orchestrator.insights import jobs as seen
 from orchestrator.insights.held import why_it_is_held_back
+from orchestrator.insights.job_resource import why_it_may_not_begin
 from orchestrator.insights.line import place_in_line, why_it_waits
 from orchestrator.insights.reason import Reason
 from orchestrator.jobs.model import JobHistory
@@ -51,11 +52,13 @@ def _reasons(tx: Transaction, row: Any, presence: Presence) -> Iterator[Reason]:
         yield from _run(tx, row)
     elif row.status == Status.CREATED:
         yield from _before_handing_out(tx, row)
+        yield from why_it_may_not_begin(tx, row)
     elif row.robot_id > 0:
         yield _taken(tx, row)
     else:
         held = list(why_it_is_held_back(tx, row))
         yield from held
+        yield from why_it_may_not_begin(tx, row)
         yield from place_in_line(tx, row) if held else why_it_waits(tx, row, presence)
     if row.attempt > 1 and row.status not in TERMINAL:
         yield _another_attempt(tx, row)
