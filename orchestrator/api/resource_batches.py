@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -47,6 +47,7 @@ class ResourceBatches:
         self._parts = parts
         self._batcher: Batcher[Asked, Any] = Batcher(self._perform, LIMIT)
         self._queues: dict[tuple[int, str], tuple[float, int]] = {}
+        self._names: dict[int, tuple[float, str]] = {}
 
     def take(self, call: Call, queue: str, condition: Condition, where: str, *, in_turn: bool) -> Any:
         """The resource taken with a read lock, or None. Raises `Alone`, `Outrun`, or why it is refused."""
@@ -70,11 +71,18 @@ class ResourceBatches:
         until, queue_id = self._queues.get(known, (0.0, 0))
         if until > time.monotonic():
             return queue_id
-        queue_id = call.fetch(lambda tx: int(queues.existing(tx, queue).id))
+        found = call.fetch(lambda tx: queues.existing(tx, queue))
         if len(self._queues) > 1000:
             self._queues.clear()
-        self._queues[known] = (time.monotonic() + QUEUES_REMEMBERED_SECONDS, queue_id)
-        return queue_id
+            self._names.clear()
+        until = time.monotonic() + QUEUES_REMEMBERED_SECONDS
+        self._queues[known] = (until, int(found.id))
+        self._names[int(found.id)] = (until, str(found.name))
+        return int(found.id)
+
+    def _known_names(self) -> dict[int, str]:
+        now = time.monotonic()
+        return {queue_id: name for queue_id, (until, name) in list(self._names.items()) if until > now}
 
     def _perform(self, asked: Sequence[Asked]) -> Sequence[Any]:
         token = uuid.uuid4().hex
@@ -88,7 +96,9 @@ class ResourceBatches:
         settled = False
         try:
             outcomes = self._parts.transactions.run(
-                lambda tx: _work(tx, asked, propose), tenant_id=asked[0].call.identity.tenant_id, actor=SYSTEM
+                lambda tx: _work(tx, asked, propose, self._known_names()),
+                tenant_id=asked[0].call.identity.tenant_id,
+                actor=SYSTEM,
             )
             settled = True
         except exc.IntegrityError:
@@ -99,9 +109,11 @@ class ResourceBatches:
         return outcomes
 
 
-def _work(tx: Transaction, asked: Sequence[Asked], propose: batches.Propose) -> list[Any]:
+def _work(
+    tx: Transaction, asked: Sequence[Asked], propose: batches.Propose, queue_names: Mapping[int, str]
+) -> list[Any]:
     outcomes = batches.perform(tx, [one.request for one in asked], propose)
-    views = _views(tx, outcomes)
+    views = _views(tx, outcomes, queue_names)
     kept = [
         (one.key, one.call.operation.status, one.call.operation.plain(view))
         for one, view in zip(asked, views, strict=True)
@@ -111,10 +123,12 @@ def _work(tx: Transaction, asked: Sequence[Asked], propose: batches.Propose) -> 
     return views
 
 
-def _views(tx: Transaction, outcomes: Sequence[batches.Outcome]) -> list[Any]:
-    """What is answered: the resources as they are now, named in as few statements as for one."""
+def _views(tx: Transaction, outcomes: Sequence[batches.Outcome], queue_names: Mapping[int, str]) -> list[Any]:
+    """What is answered: the resources as they are now; names that are not known are asked for at once."""
     rows = [_row(one) for one in outcomes if _is_resource(one)]
-    shown = iter(seen.many(tx, rows) if rows else ())
+    holders = [one.who for one in outcomes if isinstance(one, Taken) and one.who is not None]
+    runs = {who.run_id: who.job_guid for who in holders if who.run_id is not None}
+    shown = iter(seen.many(tx, rows, seen.Known(queue_names, runs)) if rows else ())
     views: list[Any] = []
     for one in outcomes:
         if isinstance(one, Taken):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -122,10 +122,24 @@ def taken(tx: Transaction, row: Mapping[str, Any], fence: int) -> TakenView:
     return TakenView(**vars(view(tx, row)), fence=fence or None)
 
 
-def many(tx: Transaction, rows: Sequence[Mapping[str, Any]]) -> list[ResourceView]:
-    queues = _names(tx, Queue.id, Queue.name, {row["queue_id"] for row in rows})
-    run_ids = {row[f"{mode}_run_id"] for row in rows for mode in Mode} - {None}
-    runs = runs_of.job_guids(tx, run_ids)
+@dataclass(frozen=True)
+class Known:
+    """Names that need not be asked for: of queues by id, and the jobs' GUIDs of runs."""
+
+    queues: Mapping[int, str] = field(default_factory=dict)
+    runs: Mapping[int, str] = field(default_factory=dict)
+
+
+NOTHING_KNOWN = Known()
+
+
+def many(
+    tx: Transaction, rows: Sequence[Mapping[str, Any]], known: Known = NOTHING_KNOWN
+) -> list[ResourceView]:
+    queue_ids = {row["queue_id"] for row in rows} - known.queues.keys()
+    queues = {**known.queues, **_names(tx, Queue.id, Queue.name, queue_ids)}
+    run_ids = {row[f"{mode}_run_id"] for row in rows for mode in Mode} - {None} - known.runs.keys()
+    runs = {**known.runs, **runs_of.job_guids(tx, run_ids)}
     return [_view(tx, row, queues, runs) for row in rows]
 
 

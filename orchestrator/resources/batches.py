@@ -84,7 +84,7 @@ def perform(tx: Transaction, requests: Sequence[Request], propose: Propose) -> l
     _take_all(tx, requests, who, propose, outcomes, takes)
     given = bulk.apply(tx, list(takes.values()))
     for number, row in zip(takes, given, strict=True):
-        outcomes[number] = Taken(row, row["fence"])
+        outcomes[number] = Taken(row, row["fence"], takes[number].who)
     history.write(tx, [*bulk.lines(tx, changes.values(), ended), *bulk.lines(tx, takes.values(), given)])
     return [outcomes[number] for number in range(len(requests))]
 

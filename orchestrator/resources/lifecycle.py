@@ -33,10 +33,11 @@ DONE = (ResourceStatus.PROCESSED, ResourceStatus.ERROR)
 
 @dataclass(frozen=True)
 class Taken:
-    """The resource as it is now, and the fencing number of the lock that came with it (0: none)."""
+    """The resource as it is now, the fencing number of the lock that came with it (0: none), and for whom."""
 
     row: Row
     fence: int
+    who: Initiator | None = None
 
 
 def take(

@@ -1,4 +1,4 @@
-"""A witness within MariaDB: a trigger writes down each change of a task, its author, and the partition's owner.
+"""A witness within MariaDB: a trigger notes each change of a task, who made it, and whose the partition is.
 
 Each scheduler has a database account of its own, so the writer's name is the server's word and not its own.
 """
