@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from tests.drill import cut_off, kills
+from tests.drill import cut_off, due_times, kills
 from tests.drill.options import Options
 from tests.drill.report import Finding, table
 
@@ -22,6 +22,7 @@ Drill = Callable[[Options], Iterator[Finding]]
 DRILLS: dict[str, Drill] = {
     kills.NAME: kills.run,
     cut_off.NAME: cut_off.run,
+    due_times.NAME: due_times.run,
 }
 TIMES = {
     "kills": ("kills",),

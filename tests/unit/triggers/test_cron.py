@@ -107,6 +107,12 @@ def test_a_local_time_that_comes_twice_is_due_once_and_an_hourly_one_each_hour()
     assert local("30 * * * *", "Europe/Madrid", begin, 3) == hourly
 
 
+def test_within_the_repeated_hour_nothing_is_due_that_was_due_in_the_first() -> None:
+    begin = datetime(2026, 10, 25, 1, 10, tzinfo=UTC)  # 02:10 for the second time
+    assert local("30 2 * * *", "Europe/Madrid", begin, 1) == ["2026-10-26T02:30:00+01:00"]
+    assert local("30 2,3 * * *", "Europe/Madrid", begin, 1) == ["2026-10-25T03:30:00+01:00"]
+
+
 def test_no_minute_is_lost_where_clocks_change_by_half_an_hour() -> None:
     begin = datetime(2026, 4, 4, 12, tzinfo=UTC)
     found = [text[11:16] for text in local("*/10 2-3 * * *", "Australia/Lord_Howe", begin, 4)]
