@@ -45,7 +45,8 @@ def move_all(
 def numbers(engine: Engine) -> dict[str, tuple[set[int], set[int]]]:
     """The ids of live and past rows by the live table's name, each pair as one moment has it."""
     found = {}
-    with engine.connect() as connection:
+    # Only to read: in SQLite, who would write has to wait for a writer that stands still.
+    with engine.connect().execution_options(read_only=True) as connection:
         for live, past in PAIRS:
             both = select(live.c.id, live.c.id.is_(None)).union_all(select(past.c.id, past.c.id.is_not(None)))
             rows = connection.execute(both).all()

@@ -39,6 +39,7 @@ LONG = os.environ.get("BOTSWAIN_LONG_DRILLS") == "1"
 ROWS = 60
 ALICE = Initiator(person="alice")
 SECONDS = 60.0
+LIMIT = 3600 if LONG else 120
 
 
 @pytest.fixture
@@ -89,6 +90,7 @@ def end(process: Any) -> int:
     return int(process.exitcode)
 
 
+@pytest.mark.timeout(LIMIT)
 def test_killed_after_each_statement(scene: Scene, config: Config, work: Any) -> None:
     work()
     engine = scene.transactions.engine
@@ -104,7 +106,8 @@ def test_killed_after_each_statement(scene: Scene, config: Config, work: Any) ->
     assert not {name: live for name, (live, _) in numbers(engine).items() if live}, "all of it has ended"
 
 
-def test_killed_at_random_while_others_work(scene: Scene, config: Config, work: Any) -> None:
+@pytest.mark.timeout(LIMIT)
+def test_killed_or_paused_at_random_while_others_work(scene: Scene, config: Config, work: Any) -> None:
     made, engine = work(), scene.transactions.engine
     before = numbers(engine)
     killed = 0
@@ -112,11 +115,15 @@ def test_killed_at_random_while_others_work(scene: Scene, config: Config, work: 
         lease_ends(scene)
         process = start(config, Fault(slow=0.004))
         time.sleep(random.uniform(0.02, 0.3))
+        if killed % 2:  # paused first, looked at, and let go on for a moment
+            os.kill(process.pid or 0, signal.SIGSTOP)
+            assert breaches(before, engine) == []
+            os.kill(process.pid or 0, signal.SIGCONT)
         process.kill()
         killed += end(process) == -signal.SIGKILL
         assert breaches(before, engine) == []
         bring_back(scene, made)
-        made += work()
+        made += work() if killed % 5 == 1 else []
         now = numbers(engine)
         before = {name: (before[name][0] | now[name][0], before[name][1] | now[name][1]) for name in now}
     assert sum(len(gone) for _, gone in before.values()) > 0, "nothing was moved at all"
