@@ -74,7 +74,7 @@ class TriggerWatch(threading.Thread):
             self._carry_out()
         for rule in self._rules:
             if is_time_for_all or told & watched_by(rule) or rule.trigger.id in self._begun:
-                self._look_at(rule)
+                self._each(rule.trigger.id, partial(self._look_at, rule))
 
     def _read_rules(self) -> None:
         self._rules = self._membership.run(by_queue.rules, read_only=True)
@@ -86,10 +86,13 @@ class TriggerWatch(threading.Thread):
             log.warning("watched_not_told", node=self._membership.me.name)
 
     def _carry_out(self) -> None:
-        for trigger_id in self._membership.run(noted.triggers, read_only=True):
-            done = self._membership.run(partial(noted.carry_out, trigger_id=trigger_id))
-            if done:
-                log.info("triggers", trigger=trigger_id, **done)
+        for number in self._membership.run(noted.triggers, read_only=True):
+            self._each(number, partial(self._carry_out_noted, number))
+
+    def _carry_out_noted(self, number: int) -> None:
+        done = self._membership.run(partial(noted.carry_out, trigger_id=number))
+        if done:
+            log.info("triggers", trigger=number, **done)
 
     def _look_at(self, rule: Rule) -> None:
         number = rule.trigger.id
@@ -101,6 +104,15 @@ class TriggerWatch(threading.Thread):
                 log.info("triggers", trigger=number, jobs=made)
         elif not look.count.is_whole:
             self._begun[number] = look.count
+
+    def _each(self, number: int, work: Callable[[], None]) -> None:
+        """One trigger that cannot be looked at does not keep the others from it."""
+        try:
+            work()
+        except errors.Unavailable:
+            raise
+        except Exception:
+            log.exception("trigger_not_looked_at", node=self._membership.me.name, trigger=number)
 
 
 def watched_by(rule: Rule) -> set[str]:

@@ -51,8 +51,9 @@ class TriggerView:
 
 @dataclass(frozen=True)
 class FiringView:
-    """`state` is fired, waiting (for the jobs of an earlier firing), skipped or failed, and `reason` why.
-    `due_count` is the number of due times that it stands for, where some were missed."""
+    """`state` is noted (about to be carried out), fired, waiting (for the jobs of an earlier firing), skipped
+    or failed, and `reason` why. `due_count` is the number of due times that it stands for, where some were
+    missed."""
 
     id: str
     due_key: str

@@ -1,7 +1,7 @@
 """How much of a queue can be taken at this moment: counted along its line, and no further than asked for.
 
 Without a condition the database counts by the index that `take` reads. A condition is checked row by row:
-an equality of a parameter or a tag leads to the rows, anything else reads over the others, a few thousand in
+an equality of a parameter or a tag leads to the rows, anything else reads over the others, two thousand in
 one look, and the next look goes on from there.
 """
 
@@ -20,7 +20,7 @@ from orchestrator.resources.model import Resource, ResourceStatus, ResourceTerm
 from orchestrator.transaction import Transaction
 
 CHUNK = 500
-ROWS_IN_ONE_LOOK = 5000
+ROWS_IN_ONE_LOOK = 2000
 _START = (-(2**62), 0)
 
 

@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
-from pydantic import Field
+import structlog
+from pydantic import Field, ValidationError
 from sqlalchemy import bindparam, func, select, true
 
 from orchestrator.calendars import lifecycle as calendars
@@ -29,6 +30,8 @@ from orchestrator.triggers import firing
 from orchestrator.triggers.kind import Checked, Kind, Settings, read
 from orchestrator.triggers.model import Firing, FiringState, Overlap, Trigger
 from orchestrator.triggers.wake_ups import queue_watch
+
+log = structlog.get_logger(__name__)
 
 KIND = "queue"
 TRIGGERS_AT_ONCE = 1000
@@ -98,9 +101,15 @@ class Crew:
 
 
 def rules(tx: Transaction) -> list[Rule]:
-    """Every enabled trigger by queue, of all tenants."""
+    """Every enabled trigger by queue, of all tenants, but those whose settings this version cannot read."""
     query = select(*Trigger.__table__.columns).where(Trigger.kind == KIND, Trigger.is_enabled == true())
-    return [Rule.of(row) for row in tx.execute(query.order_by(Trigger.id).limit(TRIGGERS_AT_ONCE)).all()]
+    found = []
+    for row in tx.execute(query.order_by(Trigger.id).limit(TRIGGERS_AT_ONCE)).all():
+        try:
+            found.append(Rule.of(row))
+        except (ValidationError, Invalid) as error:
+            log.warning("trigger_not_read", trigger=row.id, error=str(error)[:200])
+    return found
 
 
 # Looking ------------------------------------------------------------------------------------------------

@@ -8,15 +8,16 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from orchestrator.jobs.model import Job
 from orchestrator.jobs.states import Status
 from orchestrator.resources import backlog, create, queues
 from orchestrator.resources.create import NewResource
 from orchestrator.resources.queues import NewQueue
-from orchestrator.triggers import lifecycle
+from orchestrator.triggers import by_queue, lifecycle
 from orchestrator.triggers.lifecycle import NewTrigger
+from orchestrator.triggers.model import Trigger
 from orchestrator.triggers.wake_ups import FIRINGS, Listener
 from scheduler import trigger_watch
 from scheduler.trigger_watch import TriggerWatch
@@ -38,8 +39,11 @@ def watch(scene: Scene, member: MakeMember) -> Iterator[TriggerWatch]:
         made.join(10)
 
 
-def trigger(scene: Scene, kind: str, settings: dict[str, Any], process: str = "invoices") -> None:
-    scene.run(lambda tx: lifecycle.create(tx, NewTrigger(kind, kind, process, settings)), actor=PERSON)
+def trigger(
+    scene: Scene, kind: str, settings: dict[str, Any], process: str = "invoices", name: str = ""
+) -> None:
+    new = NewTrigger(name or kind, kind, process, settings)
+    scene.run(lambda tx: lifecycle.create(tx, new), actor=PERSON)
 
 
 def fill(scene: Scene, count: int = 1) -> None:
@@ -139,6 +143,28 @@ def test_a_count_that_needs_several_looks_is_gone_on_with(
     assert watch._wait() == set(), "and it does not wait to go on"
     watch.look(set())
     assert jobs(scene) == 1 and not watch._begun
+
+
+@pytest.mark.usefixtures("queue")
+def test_a_trigger_that_cannot_be_looked_at_holds_up_no_other(
+    scene: Scene, watch: TriggerWatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trigger(scene, "queue", {"queue": "orders", "max_jobs": 2}, name="first")
+    trigger(scene, "queue", {"queue": "orders"}, name="unreadable")
+    trigger(scene, "queue", {"queue": "orders"}, name="third")
+    unreadable = update(Trigger).where(Trigger.name == "unreadable").values(settings={"colour": 1})
+    scene.run(lambda tx: tx.execute(unreadable))
+    look = by_queue.look
+
+    def failing(tx: Any, rule: Any, begun: Any) -> Any:
+        if rule.trigger.name == "first":
+            raise ValueError("a mistake of ours")
+        return look(tx, rule, begun)
+
+    monkeypatch.setattr(by_queue, "look", failing)
+    fill(scene)
+    watch.look(set())
+    assert jobs(scene) == 1
 
 
 def test_redis_that_is_away_is_no_reason_to_stop_looking(watch: TriggerWatch) -> None:
