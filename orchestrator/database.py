@@ -318,6 +318,19 @@ UPGRADE_LOCK = {
 }
 
 
+PATIENCE_WITH_IDLE = {
+    "mysql": "SET SESSION idle_transaction_timeout = 0",
+    "postgresql": "SET idle_in_transaction_session_timeout = 0",
+}
+
+
+def be_patient(connection: Connection) -> None:
+    """For an upgrade of the schema: the server does not end it while it thinks between two statements."""
+    if statement := PATIENCE_WITH_IDLE.get(connection.dialect.name):
+        connection.execute(text(statement))
+        connection.commit()
+
+
 @contextmanager
 def _turn_at_file(path: str) -> Iterator[None]:
     """A lock by an empty database beside the real one: freed also when its holder is killed.

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from orchestrator import __version__, audit, tenancy
 from orchestrator.calendars import model as calendars
 from orchestrator.cluster import model as cluster
-from orchestrator.database import Base, UtcDateTime, advisory
+from orchestrator.database import Base, UtcDateTime, advisory, be_patient
 from orchestrator.jobs import model as jobs
 from orchestrator.limits import model as limits
 from orchestrator.processes import model as processes
@@ -81,6 +81,7 @@ def migrate(engine: Engine) -> tuple[str | None, str | None]:
     A schema that is newer than this code stays as it is.
     """
     with advisory(engine), engine.connect() as connection:
+        be_patient(connection)
         before = _revision(connection)
         connection.rollback()
         if before is not None and before > newest():
