@@ -16,6 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, V
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from orchestrator import failpoints
 from orchestrator.errors import ConfigurationError
 from orchestrator.window import NotAWindow, Window
 
@@ -86,6 +87,8 @@ class Config(BaseModel):
     keep_tasks: Days = Field(0, alias="BOTSWAIN_KEEP_TASKS_DAYS", ge=0, le=36500)
     keep_resources: Days = Field(0, alias="BOTSWAIN_KEEP_RESOURCES_DAYS", ge=0, le=36500)
     keep_audit: Days = Field(0, alias="BOTSWAIN_KEEP_AUDIT_DAYS", ge=0, le=36500)
+    failpoints: str = Field("", alias="BOTSWAIN_FAILPOINTS")
+    testing: Literal["", "1"] = Field("", alias="BOTSWAIN_TESTING")
 
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None, **changes: Any) -> Config:
@@ -109,7 +112,17 @@ class Config(BaseModel):
             *self._secret_problems(),
             *self._cluster_problems(),
             *self._history_problems(),
+            *self._failpoint_problems(),
         ]
+
+    def _failpoint_problems(self) -> list[str]:
+        _, problems = failpoints.read(self.failpoints)
+        if self.failpoints and not self.testing:
+            problems.append(
+                "BOTSWAIN_FAILPOINTS is set, and has this process killed or stopped: unset it; "
+                "a test that means it sets BOTSWAIN_TESTING=1 as well"
+            )
+        return problems
 
     def _cluster_problems(self) -> list[str]:
         if self.scheduler_cluster_id <= self.scheduler_cluster_size:

@@ -22,6 +22,7 @@ from sqlalchemy import Engine, exc
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
 
+from orchestrator import failpoints
 from orchestrator.database import DatabaseClock, is_transient, is_unavailable
 from orchestrator.errors import Unavailable
 
@@ -58,6 +59,7 @@ class Transaction:
     tenant_id: int
     actor: Actor
     now: datetime
+    step: str = ""  # what a test calls this commit: one of `failpoints.STEPS`
     facts: list[Fact] = field(default_factory=list)
     effects: list[Callable[[], None]] = field(default_factory=list)
 
@@ -149,7 +151,9 @@ class Transactions:
                 result = work(tx)
                 self._write_with(tx)
                 progress.committing = True
+                failpoints.reached("before_commit", tx.step)
                 begun.commit()
+                failpoints.reached("after_commit", tx.step)
         return result, tx
 
     def _write_with(self, tx: Transaction) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
+import structlog
 from redis import ConnectionError as RedisAway
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from sqlalchemy import Engine, create_engine
 
+from orchestrator import failpoints
 from orchestrator.config import Config
 from orchestrator.database import engine_options, prepare
 from orchestrator.jobs import announcements
@@ -21,6 +23,8 @@ from orchestrator.tasks.hints import Hints
 from orchestrator.transaction import Transactions
 from orchestrator.triggers import by_job_end, wake_ups
 from orchestrator.triggers.wake_ups import WakeUps
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -43,20 +47,27 @@ def open_engine(config: Config) -> Engine:
 
 
 def open_redis(config: Config) -> Redis:
-    """A client for short calls: it fails within a second or two rather than hold a request.
+    """A client for short calls: it fails within a second rather than hold a request, or a batch of jobs.
 
     Its default of 10 retries and 5 s would; a blocking call needs a client of its own without a timeout.
     """
     return Redis.from_url(
         config.redis_url,
-        socket_timeout=2,
+        socket_timeout=1,
         socket_connect_timeout=1,
         retry=Retry(NoBackoff(), 1, supported_errors=(RedisAway,)),  # a stale connection, not a slow server
         health_check_interval=0,
     )
 
 
+def _arm_failpoints(text: str) -> None:
+    failpoints.arm(text)
+    if text:
+        log.warning("failpoints_set", points=text, detail="This process is meant to fail: a test runs it.")
+
+
 def assemble(config: Config, engine: Engine) -> Parts:
+    _arm_failpoints(config.failpoints)
     redis = open_redis(config)
     transactions = Transactions(engine)
     presence = Presence(redis, config.run_lease_seconds)

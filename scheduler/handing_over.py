@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import select
 
+from orchestrator import failpoints
 from orchestrator.tasks import lifecycle as tasks
 from orchestrator.tasks.claim import ClaimedTask
 from orchestrator.tasks.hints import Hints, node_queue
@@ -49,6 +50,7 @@ class HandingOver:
             self._send(task)
 
     def _send(self, task: ClaimedTask) -> None:
+        failpoints.reached("before_handing_over")
         self._hints.perform(node_queue(task.node) if task.node else ACTIVITIES, task.guid, task.fence)
 
     def sweep(self) -> None:

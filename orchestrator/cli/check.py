@@ -25,12 +25,19 @@ def check() -> None:
     except ConfigurationError as error:
         found = error.problems
     else:
-        found = [*database_problems(config), *redis_problems(config)]
+        found = [*failpoint_problems(config), *database_problems(config), *redis_problems(config)]
     for problem in found:
         click.echo(problem)
     if found:
         sys.exit(1)
     click.echo("Nothing is wrong.", err=True)
+
+
+def failpoint_problems(config: Config) -> list[str]:
+    """Said each time, also where the configuration allows them."""
+    if not config.failpoints:
+        return []
+    return [f"BOTSWAIN_FAILPOINTS is set to {config.failpoints}: this is a test's, and kills processes"]
 
 
 def database_problems(config: Config) -> list[str]:

@@ -156,6 +156,7 @@ def acquire_lease(tx: Transaction, name: str, holder: str, lease: timedelta) -> 
 
     The row of each lease is there from the first migration on.
     """
+    tx.step = "master"
     until: datetime = tx.now + lease
     mine = update(Lease).where(
         Lease.name == name, Lease.holder == holder, Lease.lease_until > database_time()

@@ -50,6 +50,7 @@ def step(
 
 def move(tx: Transaction, moving: Moving, ids: Sequence[int], before: datetime) -> int:
     """Move those of `ids` that still are finished, with what belongs to them; return how many."""
+    tx.step = "move"
     table = moving.live
     # Locked until the commit: what has changed since the look stays, and what is chosen cannot change.
     standing = (

@@ -94,6 +94,7 @@ def consume(tx: Transaction, robot: Any, status: int | None, lease: timedelta) -
     The caller has locked the robot's row, so that two programs with one GUID come one after the other.
     A robot that asks with Status 2 while a job of its is in progress has lost that run (the protocol).
     """
+    tx.step = "consume"
     own = tx.execute(_OWN, {"p_tenant_id": tx.tenant_id, "p_robot_id": robot.id}).all()
     for job in own:
         if job.status == Status.PENDING:

@@ -76,6 +76,7 @@ def hand_out(tx: Transaction, owned: Ownership, limit: int) -> HandedOut:
 
     Raises `StaleFence` if the partition is lost, and `Outrun` where a job was cancelled at this moment.
     """
+    tx.step = "hand_out"
     line = owned_line(tx, owned, Lane.SCHEDULER)
     head: Sequence[Any] = tx.execute(_HEAD, line | {"p_limit": limit + 1}).all()
     taken, behind = head[:limit], head[limit:]
@@ -95,6 +96,7 @@ def dispatch(tx: Transaction, claimed: Sequence[ClaimedTask]) -> list[Any]:
     A job that was cancelled meanwhile only has its task finished. Jobs of several tenants may be in one
     batch: each line of history carries its own.
     """
+    tx.step = "dispatch"
     standing = tasks.lock_claimed(tx, claimed)
     by_job = {task.subject_id: task for task in standing}
     waiting = tx.execute(_LOCK, {"p_ids": list(by_job) or [0]}).all()

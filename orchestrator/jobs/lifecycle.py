@@ -73,6 +73,7 @@ class CreatedJob:
 
 def create(tx: Transaction, orders: Sequence[NewJob]) -> list[CreatedJob]:
     """Create all of `orders` or none. Errors name the field, with its place in a list."""
+    tx.step = "create"
     created = _created(tx, orders)
     rows = [job.values for job in created]
     guids = [row["guid"] for row in rows]

@@ -54,6 +54,7 @@ def report(tx: Transaction, robot: Any, told: Report) -> Status:
     Said again, what already holds is accepted and changes nothing (but the progress of a running job).
     Raises `NotFound` for a job that this robot never consumed, `NotAllowedNow` for any other transition.
     """
+    tx.step = "report"
     job = _own(tx, robot, told)
     if job.status == told.status:
         _note_progress(tx, job, told)

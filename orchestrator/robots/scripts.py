@@ -42,7 +42,7 @@ class Scripts:
                 return self._send(packed)
             except NoScriptError:  # a Redis that was started again
                 self._redis.script_load(text)
-            except (RedisAway, RedisTimeout):
+            except RedisAway:  # not one that hangs: its silence would be waited for twice
                 pass
         return self._send(packed)
 

@@ -164,6 +164,7 @@ def claim(tx: Transaction, owned: Ownership, lane: Lane, limit: int, lease: time
 
     Raises `StaleFence` if the partition is lost, and `Outrun`.
     """
+    tx.step = "claim"
     line = owned_line(tx, owned, lane)
     head = tx.execute(_HEAD, line | {"p_limit": limit + 1}).all()
     taken, behind = head[:limit], head[limit:]

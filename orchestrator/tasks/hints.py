@@ -21,6 +21,7 @@ from kombu.exceptions import OperationalError
 from redis import Redis, RedisError
 
 from celeryconfig import broker_url_for
+from orchestrator import failpoints
 from orchestrator.database import new_guid
 
 log = structlog.get_logger(__name__)
@@ -85,7 +86,9 @@ class Hints:
                 partitions, self._partitions = self._partitions, set()
                 tasks, self._tasks = self._tasks, []
             try:
+                failpoints.reached("before_hint")
                 self._publish(partitions, tasks)
+                failpoints.reached("after_hint")
             except (OperationalError, RedisError, OSError) as error:
                 log.warning("hints_not_sent", error=str(error)[:200])
                 time.sleep(PAUSE_AFTER_FAILURE_SECONDS)

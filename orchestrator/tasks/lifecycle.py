@@ -239,6 +239,7 @@ def _put_back(
 
 def start(tx: Transaction, guid: str, fence: int, node: str, lease: timedelta) -> Any:
     """A node begins a claimed task: returns its row. `StaleFence` where the claim no longer stands."""
+    tx.step = "start_task"
     values = {"status": TaskStatus.RUNNING.value, "started_at": tx.now}
     _guarded(tx, guid, fence, {TaskStatus.CLAIMED}, values | {"owner": node, "lease_until": tx.now + lease})
     row = find(tx, guid)
@@ -252,6 +253,7 @@ def renew(tx: Transaction, guid: str, fence: int, node: str, lease: timedelta) -
 
 def finish(tx: Transaction, guid: str, fence: int, result: Any) -> None:
     """The node reports success. Said again with the same fence, it is accepted and changes nothing."""
+    tx.step = "finish_task"
     values = {"status": TaskStatus.SUCCEEDED.value, "result": result, "finished_at": tx.now}
     if not _repeated(tx, guid, fence, TaskStatus.SUCCEEDED):
         _guarded(tx, guid, fence, {TaskStatus.RUNNING}, values | {"owner": "", "lease_until": None})

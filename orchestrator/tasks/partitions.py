@@ -28,6 +28,7 @@ def acquire(tx: Transaction, wanted: Iterable[int], owner: str, lease: timedelta
     if not free:
         return []
     ids, deserted = [row.id for row in free], {row.id for row in free if row.owner}
+    tx.step = "adopt"
     taken = (
         update(Partition)
         .where(Partition.id.in_(ids), _is_free())
@@ -61,6 +62,7 @@ def _is_free() -> Any:
 
 def renew(tx: Transaction, owner: str, lease: timedelta) -> list[Ownership]:
     """Renew every lease that has not ended; return what is owned."""
+    tx.step = "renew"
     standing = (
         update(Partition)
         .where(Partition.owner == owner, Partition.lease_until > database_time())
@@ -79,9 +81,13 @@ def held(tx: Transaction, owner: str) -> list[Ownership]:
 
 def release(tx: Transaction, owner: str, partitions: Iterable[int]) -> None:
     """Give partitions up at once, so that another need not wait for the lease's end."""
+    ids = sorted(partitions)
+    if not ids:
+        return
+    tx.step = "give_back"
     given = (
         update(Partition)
-        .where(Partition.owner == owner, Partition.id.in_(sorted(partitions)))
+        .where(Partition.owner == owner, Partition.id.in_(ids))
         .values(owner="", lease_until=None)
     )
     tx.execute(given)

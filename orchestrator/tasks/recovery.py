@@ -39,6 +39,7 @@ def take_back_from(tx: Transaction, partitions: Sequence[int], epoch_owner: str)
 def lapse(tx: Transaction, partitions: Sequence[int]) -> int:
     """Claims and runs whose holder fell silent: claimed ones go back to their places, begun ones count
     as a failed attempt, because what they did to the world is not known."""
+    tx.step = "put_back"
     lapsed = (
         select(*Task.__table__.columns)
         .where(Task.status.in_([TaskStatus.CLAIMED.value, TaskStatus.RUNNING.value]))

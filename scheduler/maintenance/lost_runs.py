@@ -18,6 +18,7 @@ def run(term: Term) -> dict[str, int]:
 
 
 def _end(tx: Transaction, term: Term) -> dict[str, int]:
+    tx.step = "lose"
     counts = {"lost": 0, "released": 0}
     lapsed = recovery.lapsed(tx)
     beating = _still_beating(term, lapsed)

@@ -14,7 +14,17 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from tests.drill import cut_off, due_times, kills
+from tests.drill import (
+    cut_off,
+    due_times,
+    failpoint_kills,
+    kills,
+    mariadb_killed,
+    master_moves,
+    mutants,
+    redis_away,
+    rolling,
+)
 from tests.drill.options import Options
 from tests.drill.report import Finding, table
 
@@ -23,9 +33,19 @@ DRILLS: dict[str, Drill] = {
     kills.NAME: kills.run,
     cut_off.NAME: cut_off.run,
     due_times.NAME: due_times.run,
+    failpoint_kills.NAME: failpoint_kills.run,
+    redis_away.NAME: redis_away.run,
+    mariadb_killed.NAME: mariadb_killed.run,
+    rolling.NAME: rolling.run,
+    master_moves.NAME: master_moves.run,
+    mutants.NAME: mutants.run,
 }
 TIMES = {
-    "kills": ("kills",),
+    kills.NAME: ("kills",),
+    failpoint_kills.NAME: ("failpoint_times",),
+    redis_away.NAME: ("redis_empties", "redis_stops", "redis_holds"),
+    mariadb_killed.NAME: ("mariadb_kills",),
+    rolling.NAME: ("restarts",),
 }
 
 

@@ -23,10 +23,10 @@ VICTIM = 2
 
 
 def run(options: Options) -> Iterator[Finding]:
-    with ground(delay=DELAY, BOTSWAIN_PARTITION_LEASE_SECONDS=str(options.cut_lease)) as made:
+    with ground(delay=DELAY, settings={"BOTSWAIN_PARTITION_LEASE_SECONDS": str(options.cut_lease)}) as made:
         made.start_members()
         with made.load.asking(JOBS_EACH, EVERY):
-            eventually(lambda: made.witness.claims_of(VICTIM), "the scheduler is at work", every=0.002)
+            eventually(lambda: made.is_in_mid_work(VICTIM), "the scheduler is at work", every=0.002)
             yield from _cut(made, options)
         yield from judge(NAME, made, options, tasks=1)
 
@@ -36,11 +36,10 @@ def _cut(made: Ground, options: Options) -> Iterator[Finding]:
     line.hold()
     cut = time.monotonic()
     eventually(lambda: str(VICTIM) not in made.witness.owners().values(), "its leases end", 60)
-    eventually(lambda: len(made.witness.owners()) == 64, "others have all partitions", 120)
+    eventually(lambda: made.is_served, "others have all partitions", 120)
     adopted = time.monotonic() - cut
-    yield at_most(
-        NAME, "seconds until others have its partitions", adopted, options.cut_lease + ADOPTED_WITHIN
-    )
+    limit = (options.cut_lease + ADOPTED_WITHIN) * options.patience
+    yield at_most(NAME, "seconds until others have its partitions", adopted, limit)
     before = len(made.witness.changes())
     while time.monotonic() < cut + options.cut_seconds:
         time.sleep(0.1)

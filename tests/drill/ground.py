@@ -22,6 +22,7 @@ from tests.servers import MariaDB, Redis
 from tests.servers.proxy import Proxy
 
 MEMORY = ["--innodb-buffer-pool-size=512M", "--innodb-log-file-size=256M"]
+CHANGES = (b"UPDATE tasks", b"UPDATE jobs", b"INSERT INTO job_history")
 STALE = ("stale_write_refused", "partition_lost")
 
 
@@ -69,6 +70,16 @@ class Ground:
         owners = self.witness.owners()
         return owners == {number: str(number % len(self.members) + 1) for number in range(PARTITIONS)}
 
+    @property
+    def is_served(self) -> bool:
+        """Whether somebody has each partition."""
+        return len(self.witness.owners()) == PARTITIONS
+
+    def is_in_mid_work(self, number: int) -> bool:
+        """Whether what scheduler `number` has said last to the database changes tasks, and is no commit."""
+        said = self.lines[number - 1].last_said
+        return any(change in said for change in CHANGES)
+
     def wake_all(self) -> None:
         """Every scheduler runs again."""
         for member in self.members:
@@ -84,6 +95,16 @@ class Ground:
                 return False
             time.sleep(0.2)
         return True
+
+    def seconds_to_hand_out(self, jobs: int) -> float:
+        """How long it takes from the request for so many jobs until all are handed out; at most a minute."""
+        began = time.monotonic()
+        guids = self.load.ask(jobs)
+        while not self.witness.are_handed_out(guids):
+            if time.monotonic() > began + 60:
+                break
+            time.sleep(0.01)
+        return time.monotonic() - began
 
     def stale_writes_refused(self) -> Counter[str]:
         """How often the schedulers' logs say that a write came too late, by what it was."""
@@ -104,12 +125,10 @@ class Ground:
 
 
 @contextlib.contextmanager
-def ground(
-    schedulers: int = 4, delay: float = 0.0, parent: Path | None = None, **settings: str
-) -> Iterator[Ground]:
+def ground(schedulers: int = 4, delay: float = 0.0, *, settings: Settings | None = None) -> Iterator[Ground]:
     """`delay`: seconds that the database is away, each way, so that a kill finds schedulers in mid-work."""
     with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="drill-", dir=parent)))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="drill-")))
         folder.chmod(0o711)
         mariadb = stack.enter_context(MariaDB(folder, settings=MEMORY))
         redis = stack.enter_context(Redis(folder, append_only=True))
@@ -118,5 +137,5 @@ def ground(
         redis_line = stack.enter_context(Proxy(redis.port))
         made = Ground(folder, mariadb, redis, lines, redis_line)
         stack.callback(made.end)
-        made.begin({"BOTSWAIN_API_PROCESSES": "1", **settings})
+        made.begin({"BOTSWAIN_API_PROCESSES": "1", **(settings or {})})
         yield made

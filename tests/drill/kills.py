@@ -15,12 +15,12 @@ from tests.drill.report import Finding, Progress, at_least
 
 NAME = "kills"
 LEASE = 4.0
-DELAY = 0.002  # seconds each way: a batch takes some 40 ms, and many kills find one in hand
+DELAY = 0.003  # seconds each way: a batch takes some 50 ms, and many kills find one in hand
 MOST_ASLEEP = 2
 
 
 def run(options: Options) -> Iterator[Finding]:
-    with ground(delay=DELAY, BOTSWAIN_PARTITION_LEASE_SECONDS=str(LEASE)) as made:
+    with ground(delay=DELAY, settings={"BOTSWAIN_PARTITION_LEASE_SECONDS": str(LEASE)}) as made:
         made.start_members()
         drill = _Kills(made, options)
         feeder = threading.Thread(target=drill.feed, daemon=True)
@@ -30,7 +30,7 @@ def run(options: Options) -> Iterator[Finding]:
         made.wake_all()
         yield at_least(NAME, "SIGKILLs", drill.kills, options.kills)
         yield at_least(NAME, "SIGSTOPs beyond the lease", drill.stops, options.stops)
-        yield Finding(NAME, "kills that found a scheduler with claimed tasks", drill.in_mid_work)
+        yield Finding(NAME, "kills in mid-transaction", drill.in_mid_work)
         yield from judge(NAME, made, options, tasks=options.tasks)
 
 
@@ -65,34 +65,39 @@ class _Kills:
             if victim is None:
                 time.sleep(0.01)
                 continue
-            self._aim(victim)
+            in_mid_work = self._aim(victim)
             if self._is_turn_of_stop():
                 victim.pause(LEASE + random.uniform(1.0, 3.0))
                 self.stops += 1
             elif self.kills < self._options.kills:
-                self._kill(victim)
+                self._kill(victim, in_mid_work=in_mid_work)
             self._progress.tell(
-                self.kills, stops=self.stops, tasks=len(self._ground.load.accepted), in_hand=self.in_mid_work
+                self.kills,
+                stops=self.stops,
+                tasks=len(self._ground.load.accepted),
+                in_mid_work=self.in_mid_work,
             )
         while any(member.sleeps_until is not None for member in self._ground.members):
             self._wake_the_due()
             time.sleep(0.05)
 
-    def _aim(self, victim: Member) -> None:
-        """Half of the time any moment is right; else one in which it has claimed tasks in hand."""
+    def _aim(self, victim: Member) -> bool:
+        """Half of the time any moment is right; else one in which it has changed rows, and not committed."""
         if random.random() < 0.5:
             time.sleep(random.uniform(0, 0.1))
-            return
+            return False
         end = time.monotonic() + 0.5
-        while time.monotonic() < end and not self._ground.witness.claims_of(victim.number):
+        while time.monotonic() < end:
+            if self._ground.is_in_mid_work(victim.number):
+                return True
             time.sleep(0.002)
+        return False
 
-    def _kill(self, victim: Member) -> None:
+    def _kill(self, victim: Member, *, in_mid_work: bool) -> None:
         self._allowed.release()
         victim.kill()
         self.kills += 1
-        if self._ground.witness.claims_of(victim.number):
-            self.in_mid_work += 1
+        self.in_mid_work += in_mid_work
         victim.start()
 
     def _is_turn_of_stop(self) -> bool:

@@ -18,20 +18,21 @@ GROUP = "drill"  # of robots that never come: what a scheduler does with a job i
 class Load:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self._process = cluster.api.publish("invoices")
+        self.process = cluster.api.publish("invoices")
         cluster.new_robot(group=GROUP).close()
         self.accepted: list[str] = []  # GUIDs of jobs that were answered with 201
         self.refusals = 0
 
-    def ask(self, jobs: int) -> None:
-        """Have so many jobs accepted, in one request, whatever it takes."""
+    def ask(self, jobs: int) -> list[str]:
+        """The GUIDs of so many jobs, accepted in one request, whatever it takes."""
         key = token_hex(16)
-        body = [{"process": self._process, "group": GROUP}] * jobs
+        body = [{"process": self.process, "group": GROUP}] * jobs
         while True:
             with _patience() as failed:
                 answer = self._cluster.api.call("POST", "/jobs", json=body, headers={"Idempotency-Key": key})
-                self.accepted += [job["guid"] for job in answer["items"]]
-                return
+                guids = [str(job["guid"]) for job in answer["items"]]
+                self.accepted += guids
+                return guids
             if failed:
                 self.refusals += 1
                 time.sleep(0.1)

@@ -32,6 +32,10 @@ class Member:
         self.sleeps_until = None
 
     @property
+    def pid(self) -> int:
+        return self._pid
+
+    @property
     def is_alive(self) -> bool:
         return self._pid != 0 and is_alive(self._pid)
 
@@ -39,6 +43,10 @@ class Member:
     def is_at_work(self) -> bool:
         """Whether this life has joined the cluster, and is not paused."""
         return self.sleeps_until is None and self.is_alive and STARTED in self._said()
+
+    def has_said(self, text: str) -> bool:
+        """Whether the log of this life has it."""
+        return text.encode() in self._said()
 
     def _said(self) -> bytes:
         if not self.log.exists():

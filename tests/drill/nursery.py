@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -64,8 +65,10 @@ class Nursery:
 def serve() -> None:
     """Fork a scheduler for each order, until the orders end."""
     from orchestrator.cli import celery_process, parts
+    from tests.drill import mutants
 
     import_what_a_scheduler_needs()
+    mutants.prepare(dict(os.environ))
     gc.collect()
     gc.freeze()
     # Reaped at once: a place whose holder is a zombie would be taken for held.
@@ -96,6 +99,7 @@ def _settle(order: Mapping[str, Any], bind: Any) -> None:
     os.setsid()
     bind()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    random.seed()
     os.environ.clear()
     os.environ.update(order["environment"])
     time.tzset()

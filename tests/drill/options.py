@@ -14,7 +14,6 @@ class Options:
     stops: int = 100
     tasks: int = 100_000
     failpoint_times: int = 50
-    master_times: int = 200
     redis_empties: int = 200
     redis_stops: int = 50
     redis_holds: int = 20
@@ -25,6 +24,11 @@ class Options:
     limit: float = 1800.0
     is_short: bool = False
 
+    @property
+    def patience(self) -> float:
+        """Times are judged by the long form; the short one runs beside other tests, on a busy machine."""
+        return 10.0 if self.is_short else 1.0
+
     @classmethod
     def short(cls) -> Self:
-        return cls(12, 2, 600, 1, 3, 4, 1, 1, 1, 8.0, 4.0, 1, 60.0, True)
+        return cls(10, 1, 500, 1, 2, 1, 1, 1, 6.0, 3.0, 1, 40.0, True)

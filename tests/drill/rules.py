@@ -48,29 +48,35 @@ def finished_once(changes: Sequence[Change], _: Collection[int]) -> Iterator[str
             ended.add(change.task)
 
 
-def claimed_by_the_owner(changes: Sequence[Change], _: Collection[int]) -> Iterator[str]:
-    """A claim is made from the line, by the scheduler that has the partition, and raises the fence by one."""
+def taken_by_the_owner(changes: Sequence[Change], _: Collection[int]) -> Iterator[str]:
+    """A task is taken from the line by the scheduler that has the partition, and its fence grows by one."""
     for change in changes:
-        if change.after != CLAIMED:
+        if change.after != CLAIMED and (change.before, change.after) != (QUEUED, SUCCEEDED):
             continue
         if change.writer != change.owner:
             yield (
-                f"task {change.task} of partition {change.partition} was claimed by {change.writer}, "
+                f"task {change.task} of partition {change.partition} was taken by {change.writer}, "
                 f"but the partition was {change.owner or 'nobody'}'s"
             )
         if change.before != QUEUED or change.fence != change.fence_before + 1:
-            yield f"task {change.task} was claimed from {change.before} with fence {change.fence}"
+            yield f"task {change.task} was taken from {change.before} with fence {change.fence}"
 
 
 def finished_by_the_claimer(changes: Sequence[Change], _: Collection[int]) -> Iterator[str]:
-    """What a claim allows is written by who made it, while it stands. Anything else is a stale write."""
+    """What a claim allows is written by who made it, while it stands. Anything else is a stale write.
+
+    What is finished from the line, without a claim, is for `taken_by_the_owner` to judge.
+    """
     holder: dict[int, tuple[str, int]] = {}
     for change in changes:
         if change.after == CLAIMED:
             holder[change.task] = (change.writer, change.fence)
         elif change.after == QUEUED:
             holder.pop(change.task, None)
-        elif change.after == SUCCEEDED and holder.get(change.task) != (change.writer, change.fence):
+        elif (change.before, change.after) == (CLAIMED, SUCCEEDED) and holder.get(change.task) != (
+            change.writer,
+            change.fence,
+        ):
             claim = holder.get(change.task, ("nobody", 0))
             yield (
                 f"task {change.task} was finished by {change.writer} with fence {change.fence}, "
@@ -93,7 +99,7 @@ RULES: dict[str, Rule] = {
     "tasks lost": nothing_is_lost,
     "tasks finished twice": finished_once,
     "tasks out of order in a partition": first_come_first_served,
-    "claims by another than the owner": claimed_by_the_owner,
+    "tasks taken by another than the owner": taken_by_the_owner,
     "stale writes accepted": finished_by_the_claimer,
 }
 

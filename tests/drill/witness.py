@@ -6,7 +6,7 @@ Each scheduler has a database account of its own, so the writer's name is the se
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,6 +96,10 @@ class Witness:
             rows: list[Any] = cursor.fetchall()
         return [Change(*[*row[:7], writer_of(row[7]), owner_of(row[8])]) for row in rows]
 
+    def has_written(self, number: int, since: int) -> bool:
+        """Whether scheduler `number` has changed a task after the first `since` changes."""
+        return any(change.writer == str(number) for change in self.changes()[since:])
+
     def jobs(self) -> dict[str, Job]:
         """By GUID."""
         with self._asking() as cursor:
@@ -106,10 +110,18 @@ class Witness:
         """Tasks that are not finished."""
         return int(self._number("SELECT COUNT(*) FROM tasks WHERE status < %s", TaskStatus.SUCCEEDED.value))
 
-    def claims_of(self, number: int) -> int:
-        """Tasks that scheduler `number` has in hand, whether it lives or not."""
-        claimed = "SELECT COUNT(*) FROM tasks WHERE status = %s AND owner LIKE %s"
-        return int(self._number(claimed, TaskStatus.CLAIMED.value, f"scheduler-{number}#%"))
+    def are_handed_out(self, guids: Sequence[str]) -> bool:
+        marks = ", ".join(["%s"] * len(guids))
+        done = self._number(f"SELECT COUNT(*) FROM jobs WHERE status <> 0 AND guid IN ({marks})", *guids)
+        return done == len(guids)
+
+    def longest_wait(self) -> float:
+        """Seconds since the oldest task that is not finished arrived."""
+        oldest = (
+            "SELECT COALESCE(MAX(TIMESTAMPDIFF(MICROSECOND, created_at, UTC_TIMESTAMP(6))), 0) FROM tasks "
+            "WHERE status < %s"
+        )
+        return self._number(oldest, TaskStatus.SUCCEEDED.value) / 1e6
 
     def waits(self) -> list[float]:
         """Seconds from the creation of each job to its handing out, by the database's time."""

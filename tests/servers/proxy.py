@@ -34,6 +34,7 @@ class Proxy:
         self.delay = delay
         self.port = free_port()
         self.connections = 0  # accepted since the start
+        self.last_said = b""  # by any client: what is on its way to the server
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
         self._open = asyncio.Event()
@@ -111,8 +112,8 @@ class Proxy:
             self._writers.discard(writer)
             return
         self._keep(far_writer)
-        self._spawn(self._pass_on(reader, far_writer))
-        self._spawn(self._pass_on(far_reader, writer))
+        self._spawn(self._pass_on(reader, far_writer, is_client=True))
+        self._spawn(self._pass_on(far_reader, writer, is_client=False))
 
     def _keep(self, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
@@ -122,9 +123,13 @@ class Proxy:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pass_on(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_client: bool
+    ) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(CHUNK):
+                if is_client:
+                    self.last_said = data
                 if self.delay:
                     await asyncio.sleep(self.delay)
                 await self._open.wait()

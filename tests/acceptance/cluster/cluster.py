@@ -85,6 +85,12 @@ class Cluster:
     def start_api(self) -> Part:
         return self._start(Part("api", [BOTSWAIN, "api"], self.environment(), self.folder))
 
+    def start_replica(self, name: str, port: int) -> Part:
+        """One more API, on a port of its own."""
+        return self._start(
+            Part(name, [BOTSWAIN, "api"], self.environment(BOTSWAIN_PORT=str(port)), self.folder)
+        )
+
     def start_scheduler(self, number: int, name: str = "", **settings: str) -> Part:
         """Scheduler `number` of `size`; `settings` are for it alone, `name` for a second one of a number."""
         return self._start(self.scheduler(number, name, **settings))

@@ -20,6 +20,10 @@ def finish(task: int, writer: str, fence: int = 1, owner: str = "") -> Change:
     return Change(task, 1, task, CLAIMED, SUCCEEDED, fence, fence, writer, owner or writer)
 
 
+def hand_out(task: int, writer: str, owner: str = "") -> Change:
+    return Change(task, 1, task, QUEUED, SUCCEEDED, 0, 1, writer, owner or writer)
+
+
 def put_back(task: int, writer: str, fence: int = 1) -> Change:
     return Change(task, 1, task, CLAIMED, QUEUED, fence, fence, writer, writer)
 
@@ -37,6 +41,7 @@ def honest() -> Book:
         finish(3, "2", 2),
         claim(4, "2"),
         finish(4, "2", owner="3"),  # its claim stands until scheduler 3, who has the partition, takes it back
+        hand_out(5, "3"),
     ]
 
 
@@ -45,11 +50,11 @@ def lose(book: Book) -> None:
 
 
 def lose_after_a_claim(book: Book) -> None:
-    del book[-1]
+    del book[9]
 
 
 def never_touch(book: Book) -> None:
-    del book[-2:]
+    del book[-1]
 
 
 def finish_twice(book: Book) -> None:
@@ -65,11 +70,15 @@ def overtake(book: Book) -> None:
 
 
 def overtake_after_a_crash(book: Book) -> None:
-    book[-2:], book[4:8] = book[4:8], book[-2:]
+    book[8:10], book[4:8] = book[4:8], book[8:10]
 
 
 def claim_after_adoption(book: Book) -> None:
     book[6] = claim(3, "1", 2, owner="2")
+
+
+def hand_out_after_adoption(book: Book) -> None:
+    book[-1] = hand_out(5, "2", owner="3")
 
 
 def claim_what_is_claimed(book: Book) -> None:
@@ -101,9 +110,10 @@ MUTANTS: list[tuple[Callable[[Book], None], str]] = [
     (go_on_after_the_end, "tasks finished twice"),
     (overtake, "tasks out of order in a partition"),
     (overtake_after_a_crash, "tasks out of order in a partition"),
-    (claim_after_adoption, "claims by another than the owner"),
-    (claim_what_is_claimed, "claims by another than the owner"),
-    (claim_without_a_new_fence, "claims by another than the owner"),
+    (claim_after_adoption, "tasks taken by another than the owner"),
+    (hand_out_after_adoption, "tasks taken by another than the owner"),
+    (claim_what_is_claimed, "tasks taken by another than the owner"),
+    (claim_without_a_new_fence, "tasks taken by another than the owner"),
     (finish_with_the_old_fence, "stale writes accepted"),
     (finish_what_another_claimed, "stale writes accepted"),
     (finish_what_was_put_back, "stale writes accepted"),
@@ -111,14 +121,14 @@ MUTANTS: list[tuple[Callable[[Book], None], str]] = [
 
 
 def test_an_honest_database_is_passed() -> None:
-    assert breaches(honest(), [1, 2, 3, 4]) == {rule: [] for rule in RULES}
+    assert breaches(honest(), [1, 2, 3, 4, 5]) == {rule: [] for rule in RULES}
 
 
 @pytest.mark.parametrize(("mutate", "rule"), MUTANTS, ids=lambda value: getattr(value, "__name__", ""))
 def test_a_broken_one_is_convicted(mutate: Callable[[Book], None], rule: str) -> None:
     book = honest()
     mutate(book)
-    assert breaches(book, [1, 2, 3, 4])[rule]
+    assert breaches(book, [1, 2, 3, 4, 5])[rule]
 
 
 def test_every_rule_has_a_mutant() -> None:
