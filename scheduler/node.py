@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from typing import Any
 
 import structlog
 from celery import Celery, bootsteps
+from celery.platforms import EX_OK
+from celery.worker import state
 
 from orchestrator import errors, logs, schema
 from orchestrator.config import Config
+from orchestrator.tasks import recovery
 from orchestrator.tasks.hints import node_queue
 from orchestrator.tasks.model import PARTITIONS
 from orchestrator.wiring import Parts, assemble, open_engine
@@ -32,6 +37,7 @@ from scheduler.trigger_watch import TriggerWatch
 
 log = structlog.get_logger(__name__)
 
+DRAIN_SECONDS = 8.0  # for what is at work, which is a transaction; the rest goes back to its place
 EXIT_CONFIGURATION = 78  # sysexits.h: EX_CONFIG
 
 
@@ -64,11 +70,13 @@ class SchedulerNode:
         self.membership.is_draining = True
         self.stop_asked.set()
         self.lineup.wake()
+        until = time.monotonic() + DRAIN_SECONDS
         for thread in self.threads:
             if thread.is_alive() and thread is not threading.current_thread():
-                thread.join(timeout=8)
+                thread.join(timeout=max(0.0, until - time.monotonic()))
         with contextlib.suppress(errors.Unavailable):  # then their leases end, and the sweep finds them
             self._handing_over.give_back()
+            self.membership.run(lambda tx: recovery.give_back(tx, self.membership.me.owner))
         self.membership.leave()
         log.info("scheduler_ended", node=self.membership.me.name)
 
@@ -104,6 +112,7 @@ class SchedulerStep(bootsteps.StartStopStep):
         if self.node is not None:
             self.node.start()
             _running.append(self.node)
+        end_in_order()
 
     def stop(self, worker: Any) -> None:
         if self.node is not None:
@@ -112,6 +121,17 @@ class SchedulerStep(bootsteps.StartStopStep):
 
     def terminate(self, worker: Any) -> None:
         self.stop(worker)
+
+
+def end_in_order() -> None:
+    """SIGTERM and SIGINT ask for the same end, however often they come. Celery's own handlers break the
+    drain off at the second Ctrl-C, and call the first one a failure."""
+
+    def ask(*_: object) -> None:
+        state.should_stop = EX_OK  # type: ignore[assignment]
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, ask)
 
 
 _running: list[SchedulerNode] = []

@@ -9,11 +9,13 @@ activity does is waiting, or a process of its own, which can be killed as thread
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from typing import Any, NoReturn
 
 from celery import Celery, bootsteps
+from celery.platforms import EX_OK
 from celery.worker import state
 
 from workers import logs
@@ -45,6 +47,7 @@ class NodeStep(bootsteps.StartStopStep):
         except Refused as refused:
             _refuse([f"the server refuses this node: {refused}"])
         _running.append(self._node)
+        end_in_order()
 
     def stop(self, worker: Any) -> None:
         node, self._node = self._node, None
@@ -60,6 +63,17 @@ def _refuse(problems: list[str]) -> NoReturn:
         # Celery has put its log in the place of sys.stderr.
         print(f"botswain worker: {problem}", file=sys.__stderr__, flush=True)
     os._exit(EXIT_CONFIGURATION)  # Celery would end with a traceback and status 0
+
+
+def end_in_order() -> None:
+    """SIGTERM and SIGINT ask for the same end, however often they come. Celery's own handlers break off what
+    the node finishes at the second Ctrl-C, and call the first one a failure."""
+
+    def ask(*_: object) -> None:
+        state.should_stop = EX_OK  # type: ignore[assignment]
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, ask)
 
 
 def _wait(seconds: float) -> None:

@@ -83,8 +83,10 @@ class Installation(Collector):
         if now is None:
             return
         yield _family("botswain_jobs", "Jobs by state", "state", now.jobs)
+        yield GaugeMetricFamily("botswain_jobs_stalled", "Runs that make no progress", now.stalled)
         yield _family("botswain_tasks", "Tasks by state", "state", now.tasks)
         yield _family("botswain_robots", "Robots by their word for themselves", "state", now.robots)
+        yield GaugeMetricFamily("botswain_robots_doubled", "Robots whose GUID two programs use", now.doubled)
         yield _family("botswain_nodes_up", "Nodes that live, by kind", "kind", now.nodes)
         yield GaugeMetricFamily("botswain_backlog", "Tasks that wait in line", now.tasks["queued"])
         yield GaugeMetricFamily(

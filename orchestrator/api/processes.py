@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated
+from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 from flask import Response, request
@@ -13,7 +13,7 @@ from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from orchestrator.api.auth import Policy
 from orchestrator.api.call import Call
-from orchestrator.api.fields import Input, Line, Name
+from orchestrator.api.fields import Input, Integer, Line, Name
 from orchestrator.api.operation import Content, Upload
 from orchestrator.api.queries import Pages, Text
 from orchestrator.api.routes import Routes
@@ -29,12 +29,36 @@ from orchestrator.transaction import Transaction
 routes = Routes("processes")
 
 FORM_ROOM = 64 * 1024  # for what a multipart body holds beside the file
+OnStalled = Literal["tell", "abort"]
+Seconds = Annotated[Integer, Field(ge=1, le=366 * 24 * 3600)]
 NUMBER = "<int(min=1, max=2147483647):number>"
 
 
 class ProcessIn(Input):
+    """A run that makes no progress for `stalled_after_seconds` is shown as stalled, and aborted where
+    `on_stalled` is `abort`."""
+
     name: Name
     description: Annotated[Line, Field(max_length=1000)] = ""
+    stalled_after_seconds: Seconds | None = None
+    on_stalled: OnStalled = "tell"
+
+
+class ProcessChange(Input):
+    """What is left out stays; `stalled_after_seconds` null ends the watch. Later jobs follow it."""
+
+    description: Annotated[Line, Field(max_length=1000)] | None = None
+    stalled_after_seconds: Seconds | None = None
+    on_stalled: OnStalled | None = None
+
+    def changes(self) -> dict[str, Any]:
+        given = {name: getattr(self, name) for name in self.model_fields_set}
+        for name, value in given.items():
+            if value is None and name != "stalled_after_seconds":
+                raise Invalid.field(name, "it must not be null; leave it out to keep it")
+        if not given:
+            raise Invalid.field("body", "it changes nothing; name at least one field")
+        return given
 
 
 class ProcessFilters(Pages):
@@ -46,7 +70,7 @@ def create_process(call: Call, body: ProcessIn) -> Response:
     """Create a process, as yet without a version."""
 
     def work(tx: Transaction) -> ProcessView:
-        return seen.named(tx, verbs.create(tx, body.name, body.description))
+        return seen.named(tx, verbs.create(tx, **body.model_dump()))
 
     return call.write(work)
 
@@ -61,6 +85,17 @@ def list_processes(call: Call, query: ProcessFilters) -> Response:
 def get_process(call: Call, process: str) -> Response:
     """Get one process by id or name."""
     return call.read(lambda tx: seen.named(tx, process))
+
+
+@routes.patch("/processes/<process>", Policy.OPERATOR, body=ProcessChange, answer=ProcessView)
+def change_process(call: Call, process: str, body: ProcessChange) -> Response:
+    """Change a process's description, or when its runs count as stalled."""
+    changes = body.changes()
+
+    def work(tx: Transaction) -> ProcessView:
+        return seen.named(tx, verbs.change(tx, process, **changes))
+
+    return call.write(work)
 
 
 @routes.post(

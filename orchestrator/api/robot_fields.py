@@ -14,6 +14,7 @@ from orchestrator.errors import Invalid, Unauthenticated
 from orchestrator.jobs.heartbeat import Beat
 from orchestrator.jobs.report import Report
 from orchestrator.jobs.states import Status
+from orchestrator.robots.doubles import Program
 from orchestrator.robots.lifecycle import normal_guid
 from orchestrator.robots.model import RobotStatus
 
@@ -134,8 +135,14 @@ def heartbeat(fields: Fields) -> tuple[Beat, float]:
         machine=fields.text("Machine"),
         ip=fields.text("IP", 64),
         mac=fields.text("MAC", 64),
+        instance=fields.text("Instance", 64),
     )
     return beat, fields.seconds("Wait")
+
+
+def program(fields: Fields) -> Program:
+    """Who speaks, as far as it says so: the document's robots do only in heartbeats."""
+    return Program(machine=fields.text("Machine"), instance=fields.text("Instance", 64))
 
 
 def report(fields: Fields) -> Report:

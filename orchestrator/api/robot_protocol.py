@@ -27,6 +27,8 @@ from orchestrator.api.waiting_room import WaitingRoom
 from orchestrator.jobs import announcements, consume, heartbeat, report
 from orchestrator.jobs.consume import Consumed
 from orchestrator.processes import lifecycle as processes
+from orchestrator.robots import doubles
+from orchestrator.robots.doubles import InUse
 from orchestrator.robots.model import RobotStatus
 from orchestrator.robots.presence import Presence
 from orchestrator.sessions.credentials import authenticate
@@ -77,6 +79,12 @@ def _blueprint(parts: Parts, steady: SteadyHeartbeat) -> Blueprint:
             raise errors.Forbidden("RobotGUID: a robot may only speak for itself.")
         return given
 
+    def refuse_second(tx: Transaction, robot: Any, given: Fields) -> None:
+        """While the first has a job, a second program is handed nothing, and its word does not count."""
+        program = robot_fields.program(given)
+        if doubles.is_second(tx, robot, program, parts.run_lease) and heartbeat.has_job(tx, robot):
+            raise InUse(robot)
+
     @blueprint.post("/api/robot/heartbeat")
     @allow(Policy.OWN)
     def beat() -> Response:
@@ -100,8 +108,11 @@ def _blueprint(parts: Parts, steady: SteadyHeartbeat) -> Blueprint:
         def work(tx: Transaction, robot: Any) -> tuple[Consumed, Any, LineMarks]:
             given = own_fields(robot)
             status = given.number("Status", RobotStatus.DISCONNECTED, RobotStatus.WORKING)
+            refuse_second(tx, robot, given)
             marks = LineMarks.read(parts.presence, robot)  # before the look at SQL
             consumed = consume.consume(tx, robot, status, parts.run_lease)
+            if consumed.job is not None:
+                doubles.own(tx, robot, robot_fields.program(given), 2 * parts.run_lease)
             version = _version(tx, consumed.job.process_version_id) if consumed.job is not None else None
             return consumed, version, marks
 
@@ -113,7 +124,9 @@ def _blueprint(parts: Parts, steady: SteadyHeartbeat) -> Blueprint:
     @allow(Policy.OWN)
     def update_job() -> Response:
         def work(tx: Transaction, robot: Any) -> tuple[str, int]:
-            told = robot_fields.report(own_fields(robot))
+            given = own_fields(robot)
+            told = robot_fields.report(given)
+            refuse_second(tx, robot, given)
             return told.guid, report.report(tx, robot, told)
 
         guid, status = as_robot(work)

@@ -130,7 +130,7 @@ class SteadyHeartbeat:
         status, wait = values.get("Status", ""), values.get("Wait", "0") or "0"
         if values.get("JobType", "1") not in ("1", "") or not wait.replace(".", "", 1).isdigit():
             return None  # malformed fields are named on the slow way
-        place = f"{values.get('Machine', '')}\n{values.get('IP', '')}\n{values.get('MAC', '')}"
+        place = "\n".join([values.get(name, "") for name in ("Machine", "IP", "MAC", "Instance")])
         beat = self._presence.pack_beat(robot, place, status, values.get("JobGUID", ""))
         told = Told(robot, guid, beat, float(wait) if status == "2" else 0.0)
         if len(body) <= USUAL_BODY:

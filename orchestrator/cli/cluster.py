@@ -9,15 +9,25 @@ from rich.text import Text
 
 from orchestrator.cli.client import Client
 from orchestrator.cli.display import age, as_json, clean, console, print_json, state, table, until
+from orchestrator.cli.drain import drain
 
 COLOURS = ("cyan", "green", "yellow", "magenta", "blue", "red", "bright_cyan", "bright_green")
 PARTITIONS = 64
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @as_json
-def cluster(json_: bool) -> None:
+@click.pass_context
+def cluster(ctx: click.Context, json_: bool) -> None:
     """Show the schedulers and who serves which of the 64 partitions, the master, and the worker nodes."""
+    if ctx.invoked_subcommand is None:
+        _show(json_)
+
+
+cluster.add_command(drain)
+
+
+def _show(json_: bool) -> None:
     with Client.from_environment() as client:
         found = client.get("cluster")
         workers = list(client.items("nodes", limit=500))

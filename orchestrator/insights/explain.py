@@ -15,6 +15,7 @@ from orchestrator.insights.held import why_it_is_held_back
 from orchestrator.insights.job_resource import why_it_may_not_begin
 from orchestrator.insights.line import place_in_line, why_it_waits
 from orchestrator.insights.reason import Reason
+from orchestrator.insights.robots import doubled
 from orchestrator.jobs.model import JobHistory
 from orchestrator.jobs.states import LIVE, STATE_NAMES, TERMINAL, Event, Status
 from orchestrator.robots import lifecycle as robots
@@ -27,6 +28,12 @@ ENDS = {
     Status.FAILED: ("failed", "It failed"),
     Status.ABORTED: ("aborted", "It was aborted"),
     Status.STOPPED: ("stopped", "It was stopped"),
+}
+
+
+ABORTS = {
+    "time_limit": "It ran beyond its time limit",
+    "stalled": "Its progress stood still, and it was ended",
 }
 
 
@@ -50,11 +57,13 @@ def _reasons(tx: Transaction, row: Any, presence: Presence) -> Iterator[Reason]:
         yield _end(tx, row)
     elif row.status in LIVE:
         yield from _run(tx, row)
+        yield from _doubled(tx, row)
     elif row.status == Status.CREATED:
         yield from _before_handing_out(tx, row)
         yield from why_it_may_not_begin(tx, row)
     elif row.robot_id > 0:
         yield _taken(tx, row)
+        yield from _doubled(tx, row)
     else:
         held = list(why_it_is_held_back(tx, row))
         yield from held
@@ -107,7 +116,7 @@ def _taken(tx: Transaction, row: Any) -> Reason:
 def _run(tx: Transaction, row: Any) -> Iterable[Reason]:
     name = _robot(tx, row)
     if row.status == Status.ABORTING:
-        why = "It ran beyond its time limit" if row.reason == "time_limit" else "A hard stop was asked for"
+        why = ABORTS.get(row.reason or "", "A hard stop was asked for")
         yield Reason(
             "abort_not_yet_obeyed",
             f"{why} at {_time(row.abort_requested_at)}; robot {name} has not yet ended it. "
@@ -119,6 +128,12 @@ def _run(tx: Transaction, row: Any) -> Iterable[Reason]:
             f"A clean end was asked for at {_time(row.stop_requested_at)}; "
             f"robot {name} has not yet ended it.",
         )
+    if row.stalled_at is not None and row.status != Status.ABORTING:
+        yield Reason(
+            "stalled",
+            f"It stands still: robot {name} is heard, and the run makes no progress. Its process allows "
+            f"{row.stalled_after_seconds} s without any; this was found at {_time(row.stalled_at)}.",
+        )
     yield Reason("running", f"Robot {name} has been running it since {_time(row.started_at)}.")
     if row.lease_until is not None:
         yield Reason("lease", f"It counts as lost at {_time(row.lease_until)} unless the robot is heard of.")
@@ -126,6 +141,17 @@ def _run(tx: Transaction, row: Any) -> Iterable[Reason]:
         yield Reason("no_lease", "The robot has sent no heartbeat for it yet; only its time limit applies.")
     if row.run_until is not None and row.status != Status.ABORTING:
         yield Reason("time_limit", f"It is told to abort at {_time(row.run_until)}, its time limit.")
+
+
+def _doubled(tx: Transaction, row: Any) -> Iterable[Reason]:
+    robot = robots.find_by_id(tx, row.robot_id)
+    other = doubled(robot, tx.now) if robot is not None else None
+    if robot is not None and other is not None:
+        yield Reason(
+            "robot_doubled",
+            f"Two programs speak with the GUID of robot {robot.name}: on {robot.machine} ({robot.ip}) and "
+            f"on {other.machine} ({other.ip}). Only one can have the run: end the other.",
+        )
 
 
 def _end(tx: Transaction, row: Any) -> Reason:

@@ -15,8 +15,10 @@ from orchestrator.insights.duties import DutyView
 from orchestrator.insights.robots import STATE_NAMES as ROBOT_STATES
 from orchestrator.insights.tasks import STATES as TASK_STATES
 from orchestrator.jobs.model import HeldLine, Job
+from orchestrator.jobs.states import LIVE
 from orchestrator.jobs.states import STATE_NAMES as JOB_STATES
 from orchestrator.limits.model import Breaker, BreakerState, Permit
+from orchestrator.robots.doubles import SHOWN_FOR
 from orchestrator.robots.model import Robot, RobotStatus
 from orchestrator.tasks.model import Task, TaskStatus
 from orchestrator.transaction import Transaction
@@ -36,6 +38,8 @@ class Gauges:
     held_lines: int
     notices: dict[str, int]  # by code
     duties: list[DutyView]
+    stalled: int
+    doubled: int
 
 
 def gauges(tx: Transaction) -> Gauges:
@@ -49,6 +53,7 @@ def gauges(tx: Transaction) -> Gauges:
     for status, count in _counts(tx, Robot.status, Robot.deleted_at.is_(None)):
         robots[ROBOT_STATES[RobotStatus(status)].lower()] += count
     nodes = {"scheduler": 0, "worker": 0} | dict(_counts(tx, Node.kind, Node.lease_until > tx.now))
+    live = [status.value for status in sorted(LIVE)]
     return Gauges(
         jobs,
         tasks,
@@ -60,6 +65,8 @@ def gauges(tx: Transaction) -> Gauges:
         held_lines=_count(tx, HeldLine.id),
         notices=dict(Counter(notice.code for notice in standing_notices(tx))),
         duties=duties.listed(tx),
+        stalled=_count(tx, Job.id, Job.status.in_(live), Job.stalled_at.is_not(None)),
+        doubled=_count(tx, Robot.id, Robot.doubled_at > tx.now - SHOWN_FOR),
     )
 
 

@@ -29,7 +29,8 @@ NEVER_HANDED = [Status.CREATED.value, Status.PENDING.value, Status.STOPPED.value
 @dataclass(frozen=True)
 class JobView:
     """`robot` has or had the job, or is the one that it was asked for; `lease_until` is when the run counts
-    as lost unless its robot is heard of; `resource` is the id of the one that it was created for."""
+    as lost unless its robot is heard of; `stalled_at` is when it was found to make no progress;
+    `resource` is the id of the one that it was created for."""
 
     guid: str
     process: str
@@ -60,6 +61,8 @@ class JobView:
     abort_requested_at: datetime | None
     finished_at: datetime | None
     lease_until: datetime | None
+    stalled_after_seconds: int | None
+    stalled_at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -299,4 +302,6 @@ def _view(row: Any, robots: dict[int, str], groups: dict[int, str], resources: d
         abort_requested_at=row.abort_requested_at,
         finished_at=row.finished_at,
         lease_until=row.lease_until,
+        stalled_after_seconds=row.stalled_after_seconds,
+        stalled_at=row.stalled_at,
     )

@@ -23,6 +23,8 @@ class ProcessView:
     name: str
     description: str
     newest_version: int | None
+    stalled_after_seconds: int | None
+    on_stalled: str
     created_at: datetime
 
 
@@ -74,7 +76,15 @@ def _versions(tx: Transaction, process_id: int) -> Any:
 
 
 def _process(row: Any) -> ProcessView:
-    return ProcessView(row.public_id, row.name, row.description, row.newest_version or None, row.created_at)
+    return ProcessView(
+        id=row.public_id,
+        name=row.name,
+        description=row.description,
+        newest_version=row.newest_version or None,
+        stalled_after_seconds=row.stalled_after_seconds,
+        on_stalled=row.on_stalled,
+        created_at=row.created_at,
+    )
 
 
 def _version(row: Any, process: str) -> VersionView:

@@ -14,12 +14,25 @@ from orchestrator.insights.paging import Page, page
 from orchestrator.jobs.model import Job
 from orchestrator.jobs.states import LIVE, Status
 from orchestrator.robots import lifecycle
+from orchestrator.robots.doubles import SHOWN_FOR
 from orchestrator.robots.model import Robot, RobotGroup, RobotStatus
 from orchestrator.robots.presence import Presence
 from orchestrator.transaction import Transaction
 
 STATE_NAMES = {status: status.name.capitalize() for status in RobotStatus}
 HELD = [Status.PENDING.value, *[status.value for status in sorted(LIVE)]]
+
+
+@dataclass(frozen=True)
+class Doubled:
+    """Two programs speak with the robot's GUID: the other one, when it was heard, and when both last were."""
+
+    at: datetime
+    machine: str
+    ip: str
+    mac: str
+    instance: str
+    other_seen: datetime
 
 
 @dataclass(frozen=True)
@@ -39,6 +52,8 @@ class RobotView:
     machine: str
     ip: str
     mac: str
+    instance: str
+    doubled: Doubled | None
     paused: bool
     node: str
     account: str
@@ -109,7 +124,7 @@ def _views(tx: Transaction, rows: Sequence[Any], presence: Presence) -> list[Rob
         Job.tenant_id == tx.tenant_id, Job.robot_id.in_(ids), Job.status.in_(HELD)
     )
     jobs = {row.robot_id: row.guid for row in tx.execute(held)}
-    return _overlaid(tx, ids, [_view(row, jobs.get(row.id)) for row in rows], presence)
+    return _overlaid(tx, ids, [_view(row, jobs.get(row.id), tx.now) for row in rows], presence)
 
 
 def _overlaid(
@@ -134,7 +149,15 @@ def _overlaid(
     ]
 
 
-def _view(row: Any, job: str | None) -> RobotView:
+def doubled(row: Any, now: datetime) -> Doubled | None:
+    """The other program of a robot's GUID, where both were heard within the last minutes."""
+    if row.doubled_at is None or row.other is None or row.doubled_at < now - SHOWN_FOR:
+        return None
+    other = {name: row.other[name] for name in ("machine", "ip", "mac", "instance")}
+    return Doubled(at=row.doubled_at, other_seen=datetime.fromisoformat(row.other["at"]), **other)
+
+
+def _view(row: Any, job: str | None, now: datetime) -> RobotView:
     return RobotView(
         id=row.public_id,
         guid=row.public_id,
@@ -148,6 +171,8 @@ def _view(row: Any, job: str | None) -> RobotView:
         machine=row.machine,
         ip=row.ip,
         mac=row.mac,
+        instance=row.instance,
+        doubled=doubled(row, now),
         paused=row.paused_at is not None,
         node=row.node,
         account=row.account,

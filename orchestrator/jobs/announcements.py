@@ -82,4 +82,4 @@ def familiar(robot: Any) -> Familiar:
 
 
 def place(beat: Beat) -> str:
-    return f"{beat.machine}\n{beat.ip}\n{beat.mac}"
+    return f"{beat.machine}\n{beat.ip}\n{beat.mac}\n{beat.instance}"

@@ -12,6 +12,8 @@ from orchestrator.database import among
 from orchestrator.jobs import consume, moves, recovery
 from orchestrator.jobs.model import Job
 from orchestrator.jobs.states import CODE_ABORTING, CODE_STOPPING, LIVE, ORDERS, Status
+from orchestrator.robots import doubles
+from orchestrator.robots.doubles import InUse, Program
 from orchestrator.robots.model import Robot, RobotStatus
 from orchestrator.transaction import Fact, Transaction
 
@@ -25,6 +27,11 @@ class Beat:
     machine: str = ""
     ip: str = ""
     mac: str = ""
+    instance: str = ""
+
+    @property
+    def program(self) -> Program:
+        return Program(self.machine[:255], self.ip[:64], self.mac[:64], self.instance[:64])
 
 
 @dataclass(frozen=True)
@@ -60,28 +67,26 @@ _SEEN = (
         machine=bindparam("p_machine"),
         ip=bindparam("p_ip"),
         mac=bindparam("p_mac"),
+        instance=bindparam("p_instance"),
         last_seen=bindparam("p_now"),
     )
 )
 
 
 def beat(tx: Transaction, robot: Any, told: Beat, lease: timedelta) -> Answer:
-    """Take note of the robot, renew its run's lease, and answer with its orders."""
-    tx.execute(
-        _SEEN,
-        {
-            "p_id": robot.id,
-            "p_tenant_id": tx.tenant_id,
-            "p_status": told.status,
-            "p_machine": told.machine[:255],
-            "p_ip": told.ip[:64],
-            "p_mac": told.mac[:64],
-            "p_now": tx.now,
-        },
-    )
+    """Take note of the robot, renew its run's lease, and answer with its orders.
+
+    A second program with the robot's GUID, in mid-job, is noted and told so, and changes nothing.
+    """
     own = tx.execute(_OWN_JOBS, {"p_robot_id": robot.id, "p_tenant_id": tx.tenant_id}).all()
     live = next((job for job in own if job.status in LIVE), None)
     handed = next((job for job in own if job.status == Status.PENDING), None)
+    if own and _is_second(tx, robot, told, live, lease):
+        doubles.note(tx, robot, told.program)
+        order = CODE_ABORTING if told.status == RobotStatus.WORKING else 0
+        return Answer(order, InUse(robot).detail, False)
+    doubles.moved(tx, robot, told.program, 2 * lease)
+    _see(tx, robot, told)
     if live is not None and told.status == RobotStatus.READY:
         recovery.lose(tx, live, "robot_said_ready", "The robot said that it was ready while this job ran.")
         live = None
@@ -93,6 +98,28 @@ def beat(tx: Transaction, robot: Any, told: Beat, lease: timedelta) -> Answer:
         tx.announce(RobotSeen(robot, told, live.guid if live is not None else "", leased, order))
     waits = handed is not None or (robot.paused_at is None and _lines_hold_jobs(tx, robot))
     return Answer(order, _sentence(order), told.status == RobotStatus.READY and waits)
+
+
+def has_job(tx: Transaction, robot: Any) -> bool:
+    """Whether the robot has been handed a job that has not ended."""
+    return bool(tx.execute(_OWN_JOBS, {"p_robot_id": robot.id, "p_tenant_id": tx.tenant_id}).all())
+
+
+def _is_second(tx: Transaction, robot: Any, told: Beat, live: Any | None, lease: timedelta) -> bool:
+    """Whether a program speaks that is not the one which has the robot's job."""
+    is_proven = live is not None and live.lease_until is not None  # it has said whose run it is
+    if live is not None and told.status == RobotStatus.WORKING and told.job_guid == live.guid:
+        return is_proven and doubles.is_second(tx, robot, told.program, lease)
+    if doubles.is_second(tx, robot, told.program, lease):
+        return True
+    return live is not None and not is_proven and doubles.are_at_odds(tx, robot, 2 * lease)
+
+
+def _see(tx: Transaction, robot: Any, told: Beat) -> None:
+    program = told.program
+    seen: dict[str, Any] = {"p_machine": program.machine, "p_ip": program.ip, "p_mac": program.mac}
+    seen |= {"p_instance": program.instance, "p_status": told.status, "p_now": tx.now}
+    tx.execute(_SEEN, seen | {"p_id": robot.id, "p_tenant_id": tx.tenant_id})
 
 
 def _working(

@@ -146,6 +146,8 @@ def _one(tx: Transaction, resolve: _Resolver, order: NewJob) -> CreatedJob:
         "max_attempts": order.max_attempts,
         "on_lost": order.on_lost,
         "max_run_seconds": order.max_run_seconds,
+        "stalled_after_seconds": found.stalled_after_seconds,
+        "on_stalled": found.on_stalled,
         "retry_of": order.retry_of,
         "created_by": str(tx.actor)[:200],
         "attempt": 1,

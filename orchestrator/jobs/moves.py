@@ -96,6 +96,7 @@ BRIEF = (
     Job.resource_id,
     Job.lease_until,
     Job.max_run_seconds,
+    Job.stalled_after_seconds,
     Job.progress,
 )
 

@@ -63,6 +63,8 @@ def _requeue(tx: Transaction, job: Any, reason: str, sentence: str) -> bool:
         lease_until=None,
         run_until=None,
         progress=None,
+        stalls_at=None,
+        stalled_at=None,
         consumed_at=None,
         started_at=None,
         pending_at=None,

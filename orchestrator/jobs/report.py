@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import bindparam, select, update
 
 from orchestrator.errors import NotAllowedNow, NotFound
-from orchestrator.jobs import for_resources, gate, moves
+from orchestrator.jobs import for_resources, gate, moves, stalls
 from orchestrator.jobs.model import Job
 from orchestrator.jobs.moves import History, RunBound, RunEnded
 from orchestrator.jobs.states import LIVE, ROBOT_EVENTS, STATE_NAMES, TERMINAL, Status
@@ -115,7 +115,8 @@ def _values(tx: Transaction, told: Report, job: Any) -> dict[str, Any]:
         # Lease-based only from the first working heartbeat on, which the protocol leaves optional.
         limit = job.max_run_seconds
         run_until = tx.now + timedelta(seconds=limit) if limit else None
-        return {"started_at": tx.now, "lease_until": None, "run_until": run_until}
+        watched = stalls.values_at_start(job, tx.now)
+        return {"started_at": tx.now, "lease_until": None, "run_until": run_until, **watched}
     values: dict[str, Any] = {"finished_at": tx.now, "lease_until": None, "run_until": None}
     if told.result is not None:
         values["result"] = told.result
@@ -141,3 +142,4 @@ def _note_progress(tx: Transaction, job: Any, told: Report) -> None:
         .where(Job.status.in_([status.value for status in LIVE]))
         .values(progress=told.progress)
     )
+    stalls.note_progress(tx, job)

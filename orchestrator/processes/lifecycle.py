@@ -15,8 +15,8 @@ from orchestrator.processes.packages import CheckedPackage
 from orchestrator.transaction import Transaction
 
 
-def create(tx: Transaction, name: str, description: str = "") -> str:
-    """Create a process; return its public id."""
+def create(tx: Transaction, name: str, description: str = "", **watched: Any) -> str:
+    """Create a process; return its public id. `watched`: stalled_after_seconds, on_stalled."""
     if _find(tx, name) is not None:
         raise AlreadyExists(f"There is already a process named {name!r}; names are unique.")
     public_id = new_guid()
@@ -27,10 +27,23 @@ def create(tx: Transaction, name: str, description: str = "") -> str:
         "description": description,
         "newest_version": 0,
         "created_at": tx.now,
+        **watched,
     }
     tx.execute(insert(Process), row)
     audit.record(tx, "process.create", name)
     return public_id
+
+
+def change(tx: Transaction, key: str, **changes: Any) -> str:
+    """Change `description`, `stalled_after_seconds` or `on_stalled`; return the public id.
+
+    Jobs that were created before keep what held for them then.
+    """
+    process = existing(tx, key)
+    guarded = update(Process).where(Process.id == process.id, Process.tenant_id == tx.tenant_id)
+    tx.execute(guarded.values(**changes))
+    audit.record(tx, "process.change", process.name, **changes)
+    return str(process.public_id)
 
 
 def publish(tx: Transaction, key: str, package: CheckedPackage) -> int:
@@ -83,10 +96,19 @@ class FoundVersion(NamedTuple):
     version_id: int
     process: str
     number: int
+    stalled_after_seconds: int | None
+    on_stalled: str
 
 
 _ANY_VERSION = (
-    select(Process.id, ProcessVersion.id, Process.name, ProcessVersion.version)
+    select(
+        Process.id,
+        ProcessVersion.id,
+        Process.name,
+        ProcessVersion.version,
+        Process.stalled_after_seconds,
+        Process.on_stalled,
+    )
     .join(ProcessVersion, ProcessVersion.process_id == Process.id)
     .where(
         Process.tenant_id == bindparam("p_tenant_id"),

@@ -228,7 +228,7 @@ def _initiators(tx: Transaction, requests: Sequence[Request]) -> list[Initiator 
             found.append(refusal)
             continue
         found.append(Initiator(run_id=run.id, job_guid=run.job_guid))
-        if isinstance(one, Take) and not run.uses_resources:
+        if isinstance(one, Take) and runs.is_to_be_marked(tx, run):
             unmarked.add(run.id)
     runs.mark_used(tx, sorted(unmarked))
     return found

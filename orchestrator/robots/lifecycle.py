@@ -170,6 +170,13 @@ _BY_DIGEST = select(
     Robot.guid_digest,
     Robot.secret_digest,
     Robot.paused_at,
+    Robot.machine,
+    Robot.ip,
+    Robot.mac,
+    Robot.instance,
+    Robot.last_seen,
+    Robot.other,
+    Robot.doubled_at,
 ).where(Robot.guid_digest == bindparam("p_digest"))
 _LOCK_BY_DIGEST = _BY_DIGEST.with_for_update()
 

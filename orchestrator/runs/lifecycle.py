@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, false, insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 
 from orchestrator.errors import Conflict
 from orchestrator.past import live_of
@@ -24,12 +25,12 @@ _LIVE_OF_ROBOT = select(Run.id, Run.job_guid).where(
 )
 # Shared, so that the end of the run, which changes the row, comes before or after a grant and never between.
 _HOLD = (
-    select(Run.id, Run.uses_resources)
+    select(Run.id, Run.uses_resources, Run.touched_at)
     .where(Run.id == bindparam("p_id"), Run.tenant_id == bindparam("p_tenant_id"), Run.ended_at.is_(None))
     .with_for_update(read=True)
 )
 _HOLD_OF_ROBOTS = (
-    select(Run.id, Run.robot_id, Run.job_guid, Run.uses_resources)
+    select(Run.id, Run.robot_id, Run.job_guid, Run.uses_resources, Run.touched_at)
     .where(
         Run.robot_id.in_(bindparam("p_robot_ids", expanding=True)),
         Run.tenant_id == bindparam("p_tenant_id"),
@@ -40,9 +41,10 @@ _HOLD_OF_ROBOTS = (
 )
 _MARK = (
     update(Run)
-    .where(Run.id.in_(bindparam("p_ids", expanding=True)), Run.uses_resources == false())
-    .values(uses_resources=True)
+    .where(Run.id.in_(bindparam("p_ids", expanding=True)))
+    .values(uses_resources=True, touched_at=bindparam("p_now"))
 )
+TOUCHED_EVERY = timedelta(seconds=1)  # as often as its progress is noted, however much a run does
 
 
 def begin(
@@ -105,18 +107,23 @@ def choose(live: Sequence[Any], job_guid: str | None) -> Any:
 
 
 def hold(tx: Transaction, run_id: int) -> None:
-    """Keep the run from ending until this transaction has, and note that it touches resources."""
+    """Keep the run from ending until this transaction has, and note that it touches resources, and when."""
     run = tx.execute(_HOLD, {"p_id": run_id, "p_tenant_id": tx.tenant_id}).one_or_none()
     if run is None:
         raise NoRun("The run has ended: what it held is released, and it can take nothing more.")
-    if not run.uses_resources:
+    if is_to_be_marked(tx, run):
         mark_used(tx, [run_id])
 
 
+def is_to_be_marked(tx: Transaction, run: Any) -> bool:
+    """Whether a run that touches resources now is to be marked so (again)."""
+    return run.touched_at is None or bool(run.touched_at < tx.now - TOUCHED_EVERY)
+
+
 def mark_used(tx: Transaction, run_ids: Sequence[int]) -> None:
-    """Note that these runs touch resources: their ends must look for them."""
+    """Note that these runs touch resources, for which their ends must look, and that they get on."""
     if run_ids:
-        tx.execute(_MARK, {"p_ids": run_ids})
+        tx.execute(_MARK, {"p_ids": run_ids, "p_now": tx.now})
 
 
 _GUIDS = [

@@ -55,13 +55,23 @@ def lapse(tx: Transaction, partitions: Sequence[int]) -> int:
     return len(rows)
 
 
-def _requeue(tx: Transaction, rows: Sequence[Any], source: TaskStatus) -> int:
+def give_back(tx: Transaction, owner: str) -> int:
+    """Whatever the owner, who leaves in order, has claimed and not done goes back to its place, as if it had
+    not been taken. Returns how many."""
+    held = select(Task.id, Task.partition, Task.lane, Task.position).where(
+        Task.status == TaskStatus.CLAIMED.value, Task.owner == owner
+    )
+    return _requeue(tx, tx.execute(held).all(), TaskStatus.CLAIMED, attempt=Task.attempt - 1)
+
+
+def _requeue(tx: Transaction, rows: Sequence[Any], source: TaskStatus, attempt: Any = None) -> int:
     if not rows:
         return 0
+    attempt = _attempt_after(source) if attempt is None else attempt
     moved = tx.execute(
         update(Task)
         .where(Task.id.in_([row.id for row in rows]), Task.status == source.value)
-        .values(status=TaskStatus.QUEUED.value, owner="", lease_until=None, attempt=_attempt_after(source))
+        .values(status=TaskStatus.QUEUED.value, owner="", lease_until=None, attempt=attempt)
     ).rowcount
     heads: dict[tuple[int, int], int] = {}
     for row in rows:

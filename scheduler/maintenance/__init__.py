@@ -17,6 +17,7 @@ from scheduler.maintenance import (
     repairs,
     resources,
     sessions,
+    stalled_runs,
     time_limits,
     triggers,
 )
@@ -45,6 +46,7 @@ DUTIES = (
     Duty("carry_beats", 2.0, beats.run),
     Duty("end_lost_runs", 1.0, lost_runs.run, judges_silence=True),
     Duty("end_overdue_runs", 1.0, time_limits.run),
+    Duty("watch_stalls", 1.0, stalled_runs.run),
     Duty("mark_lines", 2.0, lines.run),
     Duty("let_in_held_jobs", 2.0, limits.run),
     Duty("repeat_orders", 2.0, orders.run),

@@ -1,9 +1,14 @@
 """Schedulers that leave in order, and what Celery's own tools see of them."""
 
+import os
+import signal
+import time
+
 import pytest
 
-from tests.acceptance.cluster import Cluster, eventually
+from tests.acceptance.cluster import Cluster, Part, eventually
 from tests.acceptance.cluster.celery_command import answering, celery
+from tests.acceptance.cluster.cluster import BOTSWAIN
 from tests.acceptance.cluster.fixtures import NewCluster
 from tests.acceptance.cluster.robot import SUCCESS
 from tests.acceptance.drills.checker import breaches
@@ -29,7 +34,8 @@ def test_schedulers_leave_under_load_and_nothing_waits_for_them(new_cluster: New
         cluster.parts["scheduler-4"].terminate()
         assert cluster.parts["scheduler-4"].exit_status() == 0
         more_work()
-        cluster.api.post("/cluster/scheduler-3/drain")
+        said = drained_by_command(cluster, "scheduler-3")
+        assert "scheduler-3 is draining: it has" in said and "scheduler-3 has left" in said
         assert cluster.parts["scheduler-3"].exit_status() == 0
         more_work()
         host = cluster.api.nodes()["scheduler-2"]["host"]
@@ -49,13 +55,26 @@ def test_schedulers_leave_under_load_and_nothing_waits_for_them(new_cluster: New
     assert not cluster.mistakes(), "\n".join(cluster.mistakes())
 
 
+def drained_by_command(cluster: Cluster, node: str) -> str:
+    """What `botswain cluster drain` says until the node has left."""
+    environment = cluster.environment(BOTSWAIN_SERVER=cluster.url, BOTSWAIN_TOKEN=cluster.token)
+    part = Part(f"drain-{node}", [BOTSWAIN, "cluster", "drain", node], environment, cluster.folder).start()
+    assert part.exit_status() == 0, part.tail()
+    return part.output()
+
+
 @pytest.mark.timeout(120)
 def test_a_drained_scheduler_s_partitions_are_adopted_before_its_lease_ends(new_cluster: NewCluster) -> None:
     """With a lease of minutes only giving back can explain that another has them at once."""
     cluster = new_cluster(size=2, BOTSWAIN_PARTITION_LEASE_SECONDS="300").start()
     eventually(lambda: len(cluster.api.nodes()["scheduler-2"]["partitions"]) == 32, "half the partitions")
-    cluster.parts["scheduler-2"].terminate()
-    assert cluster.parts["scheduler-2"].exit_status() == 0
+    part = cluster.parts["scheduler-2"]
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGINT, signal.SIGTERM):  # somebody has no patience
+        if part.runs:
+            os.kill(part.pid, number)
+        time.sleep(0.05)
+    assert part.exit_status() == 0
+    assert "scheduler_ended" in part.output()
     eventually(
         lambda: len(cluster.api.nodes()["scheduler-1"]["partitions"]) == 64, "the other has them all", 60
     )

@@ -134,3 +134,48 @@ def test_a_person_s_abort_that_nobody_answers_ends_failed(shared_cluster: Cluste
     api.post(f"/jobs/{job}/abort")
     assert robot.order(job) == ABORTING_ORDER
     assert api.until_status(job, FAILED)["reason"]
+
+
+def test_a_run_that_stands_still_is_shown_and_is_not_lost(shared_cluster: Cluster) -> None:
+    """Its robot is heard all the time; another percentage brings it back."""
+    api = shared_cluster.api
+    process = api.publish(f"slow-{token_hex(4)}")
+    api.call("PATCH", f"/processes/{process}", json={"stalled_after_seconds": 2})
+    robot = shared_cluster.new_robot()
+    job = api.ask_and_hand_out(process, robot=robot.name)
+    robot.begin()
+
+    def stalled() -> bool:
+        assert robot.order(job) == 0
+        return api.job(job)["stalled_at"] is not None
+
+    eventually(stalled, "the run is shown as stalled", every=0.3)
+    assert api.job(job)["status"] == IN_PROGRESS
+    assert api.get(f"/jobs/{job}/explain")["reasons"][0]["code"] == "stalled"
+    assert robot.update(job, IN_PROGRESS, progress=50).status_code == 200
+    assert api.job(job)["stalled_at"] is None
+    assert [entry["event"] for entry in api.history(job)][-2:] == ["stall", "resume"]
+    assert robot.update(job, SUCCESS).status_code == 200
+
+
+def test_a_second_program_with_the_guid_cannot_disturb_the_run(shared_cluster: Cluster, process: str) -> None:
+    api = shared_cluster.api
+    first = shared_cluster.new_robot()
+    first.beat()
+    job = api.ask_and_hand_out(process, robot=first.name)
+    first.begin()
+    assert first.order(job) == 0
+    elsewhere = {"Machine": "DESK-8", "IP": "10.0.0.8"}
+    for _ in range(2):
+        answer = first.beat(**elsewhere).json()
+        assert (answer["HeartbeatErrorCode"], answer["HasNewJob"]) == (0, 0)
+        assert "Another program on DESK-7" in answer["ErrorText"]
+        assert first.consume(Status=2, **elsewhere).status_code == 409
+        assert first.update(job, FAILED, **elsewhere).status_code == 409
+        assert first.order(job) == 0
+    assert first.beat(WORKING, job, **elsewhere).json()["HeartbeatErrorCode"] == ABORTING_ORDER
+    shown = api.get(f"/robots/{first.name}")
+    assert (shown["machine"], shown["doubled"]["machine"]) == ("DESK-7", "DESK-8")
+    codes = [reason["code"] for reason in api.get(f"/jobs/{job}/explain")["reasons"]]
+    assert "robot_doubled" in codes
+    assert first.update(job, SUCCESS).status_code == 200

@@ -39,7 +39,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     except (OSError, ValueError) as trouble:
         voice.say(f"--ca: {options.ca} cannot be used as a CA: {trouble}")
         return USAGE
-    server = Server(transport, options.guid, place_of(options.server))
+    server = Server(transport, options.guid, place_of(options.server, work.instance))
     # A session's GUID is new each time; what an earlier session of the robot has left is still its own.
     identity = os.environ.get("BOTSWAIN_ROBOT_ID") or options.guid
     outbox = Outbox(work.outbox, hashlib.sha256(identity.encode()).hexdigest()[:16])

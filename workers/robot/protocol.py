@@ -65,11 +65,12 @@ class Offer:
 
 @dataclass(frozen=True)
 class Place:
-    """Where this robot runs, as every heartbeat tells it."""
+    """Where this robot runs, as every heartbeat tells it; `instance` tells it from others of its GUID."""
 
     machine: str
     ip: str
     mac: str
+    instance: str = ""
 
 
 class Server:
@@ -93,6 +94,7 @@ class Server:
             "JobGUID": job_guid,
             "JobName": job_name,
             "JobType": _ORCHESTRATED,
+            **self._self(),
         }
         if wait:
             form["Wait"] = str(wait)
@@ -102,7 +104,7 @@ class Server:
 
     def consume(self) -> Optional[Offer]:
         """The next job, or None when there is none after all."""
-        form = {"RobotGUID": self._guid, "Status": str(READY)}
+        form = {"RobotGUID": self._guid, "Status": str(READY), **self._self()}
         answer = self._call("POST", "api/robot/consumeNextJob", form, TIMEOUT)
         code = _number(answer, "ConsumeJobErrorCode")
         if code == ROBOT_NOT_FOUND:
@@ -121,12 +123,17 @@ class Server:
         fence: Optional[int] = None,
     ) -> None:
         """Ask for the job's next state. `result` is JSON text, `progress` a percentage."""
-        form = {"guid": guid, "status": str(status)}
+        form = {"guid": guid, "status": str(status), **self._self()}
         form.update({"result": result} if result is not None else {})
         form.update({"error": error[:MOST_ERROR]} if error else {})
         form.update({"progress": str(progress)} if progress is not None else {})
         form.update({"fence": str(fence)} if fence is not None else {})
         self._call("PUT", "api/job/update", form, TIMEOUT)
+
+    def _self(self) -> Mapping[str, str]:
+        """What tells this agent from another one with the same GUID."""
+        place = self._place
+        return {"Machine": place.machine, "Instance": place.instance} if place.instance else {}
 
     def download(self, url: str, write: Callable[[bytes], object]) -> int:
         """The bytes of a package to `write`, and the HTTP status of the answer."""
@@ -146,12 +153,12 @@ class Server:
         return document
 
 
-def place_of(server: str) -> Place:
+def place_of(server: str, instance: str = "") -> Place:
     """This machine's name and addresses, as far as it knows them."""
     node = uuid.getnode()
     invented = bool(node >> 40 & 1)  # uuid makes up a number, with this bit set, where it finds no interface
     mac = "" if invented else ":".join(f"{node >> shift & 255:02x}" for shift in range(40, -1, -8))
-    return Place(socket.gethostname(), _address_towards(server), mac)
+    return Place(socket.gethostname(), _address_towards(server), mac, instance)
 
 
 def authorization(guid: str, secret: str = "") -> str:

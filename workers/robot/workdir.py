@@ -1,16 +1,18 @@
 """The agent's folder: one agent at a time, its runs, its cached packages, its outbox, the scripts' library.
 
-lock · outbox/<job>.json · packages/<sha256>/ · library/<digest>/botswain.py …
+lock · instance · outbox/<job>.json · packages/<sha256>/ · library/<digest>/botswain.py …
 runs/<job>/ arguments.json stdout.txt stderr.txt log.jsonl progress.json result.json stop stopped broker.json
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import pkgutil
 import shutil
 import sys
+import uuid
 from pathlib import Path
 from typing import IO, Optional
 
@@ -44,6 +46,18 @@ class WorkDir:
             raise WorkDirError(f"the work folder {self.root} cannot be used: {trouble}") from trouble
         if not _locked(self._lock):
             raise WorkDirError(f"another agent works in {self.root}: give this one its own --work-dir")
+        self.instance = self._instance()
+
+    def _instance(self) -> str:
+        """What tells this agent from another one with its GUID. It stays with the folder, so that an agent
+        which was started again is known to be the same."""
+        file = self.root / "instance"
+        with contextlib.suppress(OSError, ValueError):
+            return str(uuid.UUID(file.read_text(encoding="ascii").strip()))
+        made = str(uuid.uuid4())
+        with contextlib.suppress(OSError):
+            file.write_text(made, encoding="ascii")
+        return made
 
     def new_run(self, guid: str) -> Path:
         """An empty folder for a run. A second attempt of the same job gets one of its own."""

@@ -24,7 +24,7 @@ class Problem(AssertionError):  # noqa: N818 - RFC 9457 calls it so
 class Api:
     """Calls with one token; an answer of 400 and above raises Problem."""
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, url: str, token: str, transport: httpx.BaseTransport | None = None) -> None:
         self.url = url
         self._http = httpx.Client(
             verify=False,  # plain HTTP; reading the system's certificates takes 50 ms a client
@@ -32,6 +32,7 @@ class Api:
             headers={"Authorization": f"Bearer {token}"},
             timeout=70,
             limits=httpx.Limits(max_connections=50, keepalive_expiry=2),
+            transport=transport,
         )
 
     def close(self) -> None:

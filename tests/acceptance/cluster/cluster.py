@@ -35,6 +35,7 @@ class Cluster:
     secret_key: str = field(default_factory=lambda: token_hex(32))
     port: int = field(default_factory=free_port)
     parts: dict[str, Part] = field(default_factory=dict)
+    transport: httpx.BaseTransport | None = None  # of the API's callers: where there are several replicas
     _api: Api | None = None
 
     # Those of this worker process that were started and not closed: what a failure shows the logs of.
@@ -47,7 +48,7 @@ class Cluster:
     @property
     def api(self) -> Api:
         if self._api is None:
-            self._api = Api(self.url, self.token)
+            self._api = Api(self.url, self.token, self.transport)
         return self._api
 
     def environment(self, **more: str) -> dict[str, str]:
@@ -82,8 +83,8 @@ class Cluster:
         part = Part("migrate", [BOTSWAIN, "migrate"], self.environment(), self.folder).start()
         assert part.exit_status(START_SECONDS) == 0, part.tail()
 
-    def start_api(self) -> Part:
-        return self._start(Part("api", [BOTSWAIN, "api"], self.environment(), self.folder))
+    def start_api(self, name: str = "api", **settings: str) -> Part:
+        return self._start(Part(name, [BOTSWAIN, "api"], self.environment(**settings), self.folder))
 
     def start_replica(self, name: str, port: int) -> Part:
         """One more API, on a port of its own."""
@@ -133,7 +134,7 @@ class Cluster:
     def new_robot(self, name: str = "", **fields: object) -> Robot:
         name = name or f"robot-{token_hex(4)}"
         robot = self.api.post("/robots", {"name": name, **fields})
-        return Robot(self.url, robot["guid"], name=name)
+        return Robot(self.url, robot["guid"], name=name, transport=self.transport)
 
     def kill(self) -> None:
         """SIGKILL to every part at once, as a power cut would."""

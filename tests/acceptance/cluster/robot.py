@@ -36,7 +36,14 @@ def basic(credentials: str) -> str:
 class Robot:
     """Speaks for `guid`; every method gives the bare answer, so that tests judge it."""
 
-    def __init__(self, url: str, guid: str, credentials: str | None = None, name: str = "") -> None:
+    def __init__(
+        self,
+        url: str,
+        guid: str,
+        credentials: str | None = None,
+        name: str = "",
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
         self.guid = guid
         self.name = name
         self.http = httpx.Client(
@@ -45,6 +52,7 @@ class Robot:
             headers={"Authorization": basic(guid if credentials is None else credentials)},
             timeout=75,
             limits=httpx.Limits(max_connections=4, keepalive_expiry=2),
+            transport=transport,
         )
 
     def beat(self, status: object = READY, job: str = "", **more: object) -> httpx.Response:

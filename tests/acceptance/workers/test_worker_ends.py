@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,9 @@ def test_short_work_is_finished_first(office: Office) -> None:
     node = office.node()
     task = office.task("botswain.sleep", {"seconds": 1.5}, node=node.name)
     office.until(task, "running")
-    node.terminate()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGINT):  # somebody has no patience
+        os.kill(node.pid, number)
+        time.sleep(0.05)
     assert node.exit_status(20) == 0
     assert office.cluster.api.get(f"/tasks/{task}")["state"] == "succeeded"
 

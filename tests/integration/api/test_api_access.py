@@ -142,6 +142,7 @@ def test_another_tenant_finds_nothing_of_ours(
     strangers = [caller("admin", other_tenant), caller("node", other_tenant)]
     bodies = {
         "change_robot": {"name": "mine"},
+        "change_process": {"description": "mine"},
         "start_task": {"fence": 1, "node": "n"},
         "renew_task": {"fence": 1, "node": "n"},
         "finish_task": {"fence": 1},
