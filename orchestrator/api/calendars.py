@@ -104,7 +104,7 @@ def list_days_off(call: Call, calendar: str, query: Year) -> Response:
 
 @routes.patch("/calendars/<calendar>", Policy.OPERATOR, body=CalendarChange, answer=CalendarView)
 def change_calendar(call: Call, calendar: str, body: CalendarChange) -> Response:
-    """Change a calendar. Its triggers are due anew from now on; what is due already stays due."""
+    """Change a calendar. It holds at once, also for what is due and has not fired yet."""
     changes = {name: getattr(body, name) for name in body.model_fields_set}
 
     def work(tx: Transaction) -> CalendarView:

@@ -152,7 +152,7 @@ def fire_by_hand(tx: Transaction, key: str, name: str) -> str:
 
 
 def calendar_changed(tx: Transaction, calendar_id: int) -> None:
-    """Say anew when the calendar's triggers are due next. What is due already stays due."""
+    """Say anew when the calendar's triggers are due next. What is due by now is judged when it fires."""
     query = select(Trigger.id).where(Trigger.tenant_id == tx.tenant_id, Trigger.calendar_id == calendar_id)
     for trigger_id in tx.execute(query.order_by(Trigger.id)).scalars().all():
         trigger = firing.lock(tx, trigger_id)
