@@ -23,7 +23,7 @@ def triggers(ctx: click.Context) -> None:
 
 
 @triggers.command("list")
-@click.option("--kind", metavar="K", help="cron, interval, once …")
+@click.option("--kind", metavar="K", help="cron, interval, once, queue, call, job_end")
 @click.option("--limit", metavar="N", type=click.IntRange(1, 10_000), default=50, show_default=True)
 @as_json
 def list_(kind: str | None = None, limit: int = 50, json_: bool = False) -> None:
@@ -53,7 +53,11 @@ def _when(trigger: dict[str, Any]) -> str:
         return f"{settings['expression']} {trigger['time_zone']}"
     if trigger["kind"] == "interval":
         return f"each {settings['seconds']} s"
-    return moment(settings["at"]) if trigger["kind"] == "once" else ""
+    if trigger["kind"] == "queue":
+        return f"queue {settings['queue']}"
+    if trigger["kind"] == "job_end":
+        return f"after {settings['process']}"
+    return moment(settings["at"]) if trigger["kind"] == "once" else "when called"
 
 
 @triggers.command()
