@@ -102,24 +102,24 @@ class TrialIn(Input):
 
 @dataclass(frozen=True)
 class NewTriggerView(TriggerView):
-    """`secret` is that of a trigger by call, told this once."""
+    """A trigger by call. `secret` is told this once."""
 
-    secret: str | None
+    secret: str
 
 
-@routes.post("/triggers", Policy.OPERATOR, body=TriggerIn, answer=NewTriggerView, status=201)
+@routes.post("/triggers", Policy.OPERATOR, body=TriggerIn, answer=NewTriggerView | TriggerView, status=201)
 def create_trigger(call: Call, body: TriggerIn) -> Response:
     """Create a trigger. One by call is told its secret, in this answer and in no other."""
     if body.kind != CALL.name:
         new = NewTrigger(**dict(body))
-        return call.write(lambda tx: _created(tx, new, None))
+        return call.write(lambda tx: seen.named(tx, verbs.create(tx, new)))
     minted = Minted.by(call.parts.config, "secret", secret_of)
     called = NewTrigger(**dict(body), call_digest=call.digest(minted.value))
-    return call.write(lambda tx: _created(tx, called, minted.value), minted=minted)
 
+    def work(tx: Transaction) -> NewTriggerView:
+        return NewTriggerView(**vars(seen.named(tx, verbs.create(tx, called))), secret=minted.value)
 
-def _created(tx: Transaction, new: NewTrigger, secret: str | None) -> NewTriggerView:
-    return NewTriggerView(**vars(seen.named(tx, verbs.create(tx, new))), secret=secret)
+    return call.write(work, minted=minted)
 
 
 @routes.get("/triggers", Policy.VIEWER, query=TriggerFilters, answer=Page[TriggerView])
