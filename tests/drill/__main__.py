@@ -22,6 +22,7 @@ from tests.drill import (
     mariadb_killed,
     master_moves,
     mutants,
+    node_clocks,
     redis_away,
     rolling,
 )
@@ -33,6 +34,7 @@ DRILLS: dict[str, Drill] = {
     kills.NAME: kills.run,
     cut_off.NAME: cut_off.run,
     due_times.NAME: due_times.run,
+    node_clocks.NAME: node_clocks.run,
     failpoint_kills.NAME: failpoint_kills.run,
     redis_away.NAME: redis_away.run,
     mariadb_killed.NAME: mariadb_killed.run,

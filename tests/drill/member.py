@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.acceptance.cluster import Part
@@ -47,6 +49,12 @@ class Member:
     def has_said(self, text: str) -> bool:
         """Whether the log of this life has it."""
         return text.encode() in self._said()
+
+    def clock_is_ahead(self) -> float:
+        """Seconds by which its log, which it has just begun, is ahead of this machine's clock."""
+        line = next(line for line in self._said().splitlines() if STARTED in line)
+        told = datetime.fromisoformat(json.loads(line)["timestamp"])
+        return (told - datetime.now(UTC)).total_seconds()
 
     def _said(self) -> bytes:
         if not self.log.exists():

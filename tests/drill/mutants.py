@@ -22,6 +22,7 @@ MUTANT, STOP = "DRILL_MUTANT", "DRILL_STOP_BEFORE_CLAIM"
 STOP_AFTER_CLAIM = "after_commit_claim=stop"
 TIMES: Settings = {"BOTSWAIN_PARTITION_LEASE_SECONDS": "6", "BOTSWAIN_TESTING": "1"}
 PATIENCE = 90.0
+TRIALS = 3
 IN_EACH_PARTITION = 700  # jobs: ten for each, and a few
 
 
@@ -122,7 +123,8 @@ CASES = {"forget_the_fence": claimed_by_both, "forget_the_epoch": claimed_too_la
 
 def run(options: Options) -> Iterator[Finding]:
     for name, case in CASES.items():
-        told = _trial(name, case)
+        # A machine so busy that a lease ends in between has the first take its partitions back: no crime.
+        told = next(filter(None, (_trial(name, case) for _ in range(TRIALS))), {})
         yield Finding(NAME, f"{name} is convicted", bool(told), "True", bool(told), {"of": told})
         if options.is_short:
             continue

@@ -23,7 +23,7 @@ START_SECONDS = 60.0
 
 
 def run(options: Options) -> Iterator[Finding]:
-    with ground() as made:
+    with ground(2 if options.is_short else 4) as made:
         made.start_members()
         replicas = [made.cluster.parts["api"], made.cluster.start_replica("api-2", free_port())]
         eventually(lambda: serves(replicas[1]), "the second replica serves", START_SECONDS)
