@@ -32,20 +32,17 @@ def run(options: Options) -> Iterator[Finding]:
         for other in others:
             other.start(SCHEDULER_MASTER="0")  # so that the one who dies is always the master
         eventually(lambda: made.is_served, "somebody has each partition")
-        deaths: dict[str, int] = {}
+        deaths = dict.fromkeys(points, 0)
         progress = Progress(NAME, len(points) * options.failpoint_times)
         end = time.monotonic() + options.limit
         with made.load.asking(JOBS_EACH, EVERY):
-            for point in points:
-                deaths[point] = 0
-                while deaths[point] < options.failpoint_times and time.monotonic() < end:
-                    if not _dies_at(made, mortal, point):
-                        break
+            for point in points * options.failpoint_times:  # in turn: a time limit cuts all of them short
+                if time.monotonic() < end and _dies_at(made, mortal, point):
                     deaths[point] += 1
                     _recover(made, mortal, stays_dead=sum(deaths.values()) % LONG_DEATH == 0)
                     progress.tell(sum(deaths.values()), at=point)
         made.wake_all()
-        yield at_least(NAME, "failpoints", len([point for point in points if deaths.get(point)]), len(points))
+        yield at_least(NAME, "failpoints", len([point for point in points if deaths[point]]), len(points))
         least = min(deaths.values())
         yield Finding(
             NAME,

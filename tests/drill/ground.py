@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import tempfile
 import time
@@ -121,7 +122,14 @@ class Ground:
         """Lines of the schedulers' logs that nobody should see, whatever dies."""
         logs = [member.log.read_text(errors="replace") for member in self.members if member.log.exists()]
         lines = [line for log in logs for line in log.splitlines()]
-        return [line[:1500] for line in lines if '"level": "error"' in line or "Traceback" in line]
+        told = [line[:1500] for line in lines if '"level": "error"' in line]
+        return told + [_traceback(lines[n:]) for n, line in enumerate(lines) if line.startswith("Traceback")]
+
+
+def _traceback(lines: list[str]) -> str:
+    """The error that a traceback ends with, and where it came from."""
+    inner = list(itertools.takewhile(lambda line: line.startswith(" "), lines[1:]))
+    return " | ".join([*lines[1 + len(inner) :][:1], *inner[-6:]])[:1500]
 
 
 @contextlib.contextmanager
