@@ -51,7 +51,7 @@ class _Kills:
         """The tasks, spread over the kills: so many are accepted before each."""
         left = self._options.tasks
         share = max(1, self._options.tasks // self._options.kills)
-        while left > 0:
+        while left > 0 and time.monotonic() < self._end:
             if not self._is_over:
                 self._allowed.acquire(timeout=5)
             size = min(share, left) if not self._is_over else min(1000, left)
