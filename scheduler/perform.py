@@ -1,8 +1,8 @@
 """Doing what the scheduler itself does with tasks: hand jobs out.
 
-A batch in one transaction, which leaves nothing behind when this process dies. Where the owner before died,
-or a batch has failed, one task at a time is claimed first and then done, so that one of which schedulers die
-is known by its attempts and, after the third, set aside: a person sees it among the failed and may retry it.
+A batch in one transaction, which leaves nothing behind when this process dies. Where owners died twice at
+the same task, or a batch has failed, one task at a time is claimed first and then done. So one of which
+schedulers die is known by its attempts and, after the third, set aside: a person sees it and may retry it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from orchestrator.jobs.dispatch import HandedOut
 from orchestrator.tasks import lifecycle as tasks
 from orchestrator.tasks.claim import ClaimedTask, Outrun, Ownership, claim
 from orchestrator.tasks.model import Lane
-from orchestrator.tasks.partitions import TASKS_WITH_CARE
 from scheduler.membership import Membership
 
 log = structlog.get_logger(__name__)
@@ -32,6 +31,8 @@ def hand_out(membership: Membership, owned: Ownership, limit: int) -> HandedOut:
     Raises `StaleFence` if the partition is lost, `Outrun` where a person cancelled one at this moment, and
     what went wrong with a single task.
     """
+    if owned.is_suspect:
+        owned.is_suspect, owned.with_care = False, limit
     if owned.with_care:
         return _with_care(membership, owned)
     try:
@@ -40,7 +41,7 @@ def hand_out(membership: Membership, owned: Ownership, limit: int) -> HandedOut:
         raise
     except Exception:
         log.exception("batch_failed", node=membership.me.name, partition=owned.partition)
-        owned.with_care = TASKS_WITH_CARE
+        owned.with_care = limit
         return _with_care(membership, owned)
 
 

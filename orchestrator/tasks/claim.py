@@ -37,9 +37,11 @@ class Ownership:
     owner: str
     epoch: int
     cursors: dict[Lane, int] = field(default_factory=lambda: dict.fromkeys(Lane, -1))
-    # So many tasks are yet to be done one at a time, each attempt counted before it begins: the owner before
-    # died, perhaps of one of them.
-    with_care: int = 0
+    # The owners before died with the same task at the head of the line, perhaps of it or of one close behind.
+    is_suspect: bool = False
+    with_care: int = (
+        0  # so many tasks are yet to be done one at a time, each attempt counted before it begins
+    )
 
 
 @dataclass(frozen=True)

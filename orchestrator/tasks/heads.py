@@ -19,12 +19,13 @@ class Head(NamedTuple):
     position: int
     created_at: datetime
     tenant_id: int = DEFAULT_TENANT
+    attempt: int = 0
 
 
 def _head_of(partition: int, lane: Lane) -> Any:
     # A dive into the index for each line; a GROUP BY would read the whole backlog.
     head = (
-        select(Task.partition, Task.lane, Task.position, Task.created_at, Task.tenant_id)
+        select(Task.partition, Task.lane, Task.position, Task.created_at, Task.tenant_id, Task.attempt)
         .where(
             Task.partition == literal(partition, literal_execute=True),
             Task.lane == literal(lane.value, literal_execute=True),
@@ -49,5 +50,5 @@ class HeadsQuery:
             return []
         rows = tx.execute(self._statement, {"p_queued": TaskStatus.QUEUED.value}).all()
         return [
-            Head(row.partition, Lane(row.lane), row.position, row.created_at, row.tenant_id) for row in rows
+            Head(r.partition, Lane(r.lane), r.position, r.created_at, r.tenant_id, r.attempt) for r in rows
         ]

@@ -103,6 +103,9 @@ class Partition(Base):
     # Where the owner's cursor (`claim.py`) must go back to, because a task came into the line before it.
     scheduler_rewind: Mapped[int | None] = mapped_column(BigInteger)
     worker_rewind: Mapped[int | None] = mapped_column(BigInteger)
+    # Owners that died in succession while the task at this position was the next to be handed out.
+    deaths: Mapped[int] = mapped_column(server_default="0")
+    death_position: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class IdempotencyKey(OwnedByTenant, Base):

@@ -6,16 +6,17 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import case, or_, select, update
 
 from orchestrator.database import database_time
 from orchestrator.tasks.claim import Ownership
-from orchestrator.tasks.model import Partition
+from orchestrator.tasks.heads import HeadsQuery
+from orchestrator.tasks.model import Lane, Partition
 from orchestrator.tasks.recovery import take_back_from
 from orchestrator.transaction import Transaction
 
-# Twice a batch: what the owner before was at when it died is at the head of the line.
-TASKS_WITH_CARE = 20
+# One is an accident: machines are switched off, and operators kill. The second at the same task may not be.
+SUSPICIOUS_DEATHS = 2
 
 
 def acquire(tx: Transaction, wanted: Iterable[int], owner: str, lease: timedelta) -> list[Ownership]:
@@ -36,10 +37,26 @@ def acquire(tx: Transaction, wanted: Iterable[int], owner: str, lease: timedelta
     )
     tx.execute(taken)
     owned = [o for o in held(tx, owner) if o.partition in ids]
-    for ownership in owned:
-        ownership.with_care = TASKS_WITH_CARE if ownership.partition in deserted else 0
     take_back_from(tx, [o.partition for o in owned], owner)
+    suspects = _suspects(tx, [o.partition for o in owned if o.partition in deserted])
+    for ownership in owned:
+        ownership.is_suspect = ownership.partition in suspects
     return owned
+
+
+def _suspects(tx: Transaction, deserted: list[int]) -> set[int]:
+    """Of partitions whose owner has died, those whose owners do so again and again at the same task."""
+    heads = {head.partition: head for head in HeadsQuery(deserted).read(tx) if head.lane == Lane.SCHEDULER}
+    if not heads:
+        return set()
+    position = case({head.partition: head.position for head in heads.values()}, value=Partition.id)
+    again = case((Partition.death_position == position, Partition.deaths + 1), else_=1)
+    counted = update(Partition).where(Partition.id.in_(heads))
+    # In this order: MariaDB has a later assignment see what an earlier one has set.
+    tx.execute(counted.ordered_values((Partition.deaths, again), (Partition.death_position, position)))
+    query = select(Partition.id).where(Partition.id.in_(heads), Partition.deaths >= SUSPICIOUS_DEATHS)
+    tried_with_care = {head.partition for head in heads.values() if head.attempt}
+    return tried_with_care | set(tx.execute(query).scalars())
 
 
 def _lock_free(tx: Transaction, wanted: list[int]) -> Sequence[Any]:

@@ -17,6 +17,7 @@ from orchestrator.tasks import lifecycle as tasks
 from orchestrator.tasks import partitions
 from orchestrator.tasks.claim import Outrun, Ownership
 from orchestrator.tasks.model import Partition, Task, TaskStatus
+from orchestrator.tasks.partitions import SUSPICIOUS_DEATHS
 from scheduler.membership import Membership
 from scheduler.perform import ATTEMPTS, hand_out
 from tests.integration.conftest import on
@@ -149,7 +150,7 @@ def test_one_of_which_schedulers_die_is_set_aside_after_three(
     deaths = 0
     with monkeypatch.context() as patch:
         poison(scene, patch, guids[1], Killed())
-        for generation in range(ATTEMPTS + 3):
+        for generation in range(ATTEMPTS + SUSPICIOUS_DEATHS + 2):
             ownership = adopted(scene, f"scheduler-{generation}")
             dying = Membership.__new__(Membership)
             dying.run = lambda work, **_: scene.transactions.run(work, tenant_id=0)  # type: ignore[method-assign]
@@ -161,7 +162,7 @@ def test_one_of_which_schedulers_die_is_set_aside_after_three(
                 deaths += 1
             else:
                 break
-    assert deaths == ATTEMPTS + 1  # the first did not know that it had to take care
+    assert deaths == ATTEMPTS + SUSPICIOUS_DEATHS  # the first did not know that they had to take care
     assert states(scene, guids) == [Status.PENDING, Status.CREATED, Status.PENDING]
     assert task_of(scene, guids[1]).status == TaskStatus.FAILED
 
