@@ -9,8 +9,8 @@ from tests.drill.__main__ import DRILLS
 from tests.drill.options import Options
 from tests.servers import MissingServerError
 
-# A test of its own has the first. What the others do is in shorter tests as well (of draining, of upgrades, of
-# the checker and of leases), and they would take `make test` beyond its ten minutes.
+# A test of its own has the first. What the others do is in shorter tests as well (of draining, of upgrades,
+# of the checker and of leases), and they would take `make test` beyond its ten minutes.
 ELSEWHERE = {master_moves.NAME} | (set() if LONG_DRILLS else {rolling.NAME, mutants.NAME, node_clocks.NAME})
 
 
