@@ -2,7 +2,7 @@
 
 A batch in one transaction, which leaves nothing behind when this process dies. Where owners died twice at
 the same task, or a batch has failed, one task at a time is claimed first and then done. So one of which
-schedulers die is known by its attempts and, after the third, set aside: a person sees it and may retry it.
+schedulers die is known by its attempts and, after the third, set aside: for a minute, for ten, then for good.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import structlog
 
 from orchestrator import errors
 from orchestrator.jobs import dispatch
-from orchestrator.jobs.dispatch import HandedOut
+from orchestrator.jobs.dispatch import HandedOut, Suspicious
 from orchestrator.tasks import lifecycle as tasks
 from orchestrator.tasks.claim import ClaimedTask, Outrun, Ownership, claim
 from orchestrator.tasks.model import Lane
@@ -23,6 +23,10 @@ log = structlog.get_logger(__name__)
 
 CLAIM_LEASE = timedelta(seconds=30)
 ATTEMPTS = 3
+# A scheduler that is too slow to keep its leases looks like one that died. So, for the innocent's sake, a
+# task comes back twice. Attempt 4 finds three that failed and is not made; 5 and 7 are, each after a pause.
+PAUSES = dict.fromkeys((3, 4), timedelta(minutes=1)) | dict.fromkeys((5, 6), timedelta(minutes=10))
+TRIED_AGAIN = (5, 7)
 
 
 def hand_out(membership: Membership, owned: Ownership, limit: int) -> HandedOut:
@@ -39,10 +43,12 @@ def hand_out(membership: Membership, owned: Ownership, limit: int) -> HandedOut:
         return membership.run(lambda tx: dispatch.hand_out(tx, owned, limit))
     except (errors.BotswainError, Outrun):
         raise
+    except Suspicious:
+        owned.with_care = limit
     except Exception:
         log.exception("batch_failed", node=membership.me.name, partition=owned.partition)
         owned.with_care = limit
-        return _with_care(membership, owned)
+    return _with_care(membership, owned)
 
 
 def _with_care(membership: Membership, owned: Ownership) -> HandedOut:
@@ -56,8 +62,8 @@ def _with_care(membership: Membership, owned: Ownership) -> HandedOut:
 
 
 def _do(membership: Membership, task: ClaimedTask) -> None:
-    if task.attempt > ATTEMPTS:
-        _set_aside(membership, task, "each scheduler that took it ended")
+    if task.attempt > ATTEMPTS and task.attempt not in TRIED_AGAIN:
+        _set_aside(membership, task, "each scheduler that took it ended, or lost its lease")
         return
     try:
         membership.run(lambda tx: dispatch.dispatch(tx, [task]))
@@ -72,6 +78,8 @@ def _do(membership: Membership, task: ClaimedTask) -> None:
 
 
 def _set_aside(membership: Membership, task: ClaimedTask, why: str) -> None:
-    sentence = f"Set aside after {ATTEMPTS} attempts to hand its job out: {why}."
-    log.error("task_set_aside", task=task.guid, why=why)
-    membership.run(lambda tx: tasks.set_aside(tx, task, sentence))
+    pause = PAUSES.get(task.attempt)
+    until = f"again in {pause}" if pause else "for good; retry it once the cause is mended"
+    sentence = f"Set aside after attempt {task.attempt} to hand its job out, {until}: {why}."
+    log.error("task_set_aside", task=task.guid, attempt=task.attempt, why=why)
+    membership.run(lambda tx: tasks.set_aside(tx, task, sentence, pause))

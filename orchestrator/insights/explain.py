@@ -93,12 +93,11 @@ def _set_aside(tx: Transaction, row: Any) -> Reason | None:
     query = (
         select(Task.guid, Task.error)
         .where(Task.kind == TaskKind.DISPATCH.value, Task.subject_id == row.id)
-        .where(Task.tenant_id == tx.tenant_id, Task.status == TaskStatus.FAILED.value)
+        .where(Task.tenant_id == tx.tenant_id, Task.error.is_not(None))
+        .where(Task.status.in_([TaskStatus.FAILED.value, TaskStatus.POSTPONED.value]))
     )
     task = tx.execute(query).first()
-    if task is None:
-        return None
-    return Reason("set_aside", f"{task.error} Retry its task {task.guid}, or stop the job.")
+    return None if task is None else Reason("set_aside", f"{task.error} Its task is {task.guid}.")
 
 
 def _taken(tx: Transaction, row: Any) -> Reason:

@@ -42,6 +42,7 @@ _HEAD = (
         Task.seq,
         Task.position,
         Task.created_at,
+        Task.attempt.label("task_attempt"),
         *_JOB,
     )
     .outerjoin(Job, and_(Job.id == Task.subject_id, Job.tenant_id == Task.tenant_id))
@@ -62,6 +63,10 @@ _PEND = (
 )
 
 
+class Suspicious(Exception):  # noqa: N818  (an outcome, not an error)
+    """One of the tasks has been tried before: they are to be done one by one."""
+
+
 @dataclass(frozen=True)
 class HandedOut:
     """How many tasks were done; and of the one behind them, if any, when it arrived and whose it is."""
@@ -74,12 +79,15 @@ class HandedOut:
 def hand_out(tx: Transaction, owned: Ownership, limit: int) -> HandedOut:
     """Hand out the jobs of up to `limit` tasks at the head of the line.
 
-    Raises `StaleFence` if the partition is lost, and `Outrun` where a job was cancelled at this moment.
+    Raises `StaleFence` if the partition is lost, `Outrun` where a job was cancelled at this moment, and
+    `Suspicious` where a task was tried before, with care.
     """
     tx.step = "hand_out"
     line = owned_line(tx, owned, Lane.SCHEDULER)
     head: Sequence[Any] = tx.execute(_HEAD, line | {"p_limit": limit + 1}).all()
     taken, behind = head[:limit], head[limit:]
+    if any(row.task_attempt for row in taken):
+        raise Suspicious
     waiting = [row for row in taken if row.status == Status.CREATED]
     _offer(tx, waiting, [History(partition=row.partition, seq=row.seq) for row in waiting])
     succeed(tx, [row.task_id for row in taken])

@@ -193,9 +193,16 @@ def release(tx: Transaction, tasks: Sequence[ClaimedTask], lane: Lane, *, counte
     return len(standing)
 
 
-def set_aside(tx: Transaction, task: ClaimedTask, error: str) -> None:
-    """A claimed task has failed for good, whatever attempts it was given: those behind it go on."""
+def set_aside(tx: Transaction, task: ClaimedTask, error: str, pause: timedelta | None) -> None:
+    """A claimed task steps aside, so that others go on: for a while or, without a `pause`, for good."""
     for standing in lock_claimed(tx, [task]):
+        if pause is not None:
+            later = tx.now + pause
+            lane, position = Lane.SCHEDULER, standing.position
+            _put_back(
+                tx, task.id, task.partition, lane, position, counted=True, not_before=later, error=error
+            )
+            continue
         values = {"status": TaskStatus.FAILED.value, "finished_at": tx.now, "error": error}
         values |= {"owner": "", "lease_until": None}
         tx.execute(update(Task).where(Task.id == standing.id).values(values))

@@ -14,7 +14,7 @@ from orchestrator.jobs import dispatch
 from orchestrator.jobs.moves import JobsOffered
 from orchestrator.jobs.states import Status
 from orchestrator.tasks import lifecycle as tasks
-from orchestrator.tasks import partitions
+from orchestrator.tasks import partitions, recovery
 from orchestrator.tasks.claim import Outrun, Ownership
 from orchestrator.tasks.model import Partition, Task, TaskStatus
 from orchestrator.tasks.partitions import SUSPICIOUS_DEATHS
@@ -133,12 +133,16 @@ def test_one_that_cannot_be_handed_out_is_set_aside_and_holds_up_nobody(
                 continue
     assert states(scene, guids) == [Status.PENDING, Status.CREATED, Status.PENDING, Status.PENDING]
     aside = task_of(scene, guids[1])
-    assert (aside.status, aside.attempt) == (TaskStatus.FAILED, ATTEMPTS)
+    assert (aside.status, aside.attempt) == (TaskStatus.POSTPONED, ATTEMPTS)
     assert "no such shape" in aside.error
     (why,) = scene.run(lambda tx: explain.job(tx, guids[1], membership._parts.presence)).reasons
     assert why.code == "set_aside" and aside.guid in why.text
-    scene.run(lambda tx: tasks.retry(tx, aside.guid))
-    hand_out(membership, mine, 10)
+    come_back(scene)
+    for _ in range(
+        3
+    ):  # one that finds it suspicious, then the attempt that is not made, then, later, the next
+        hand_out(membership, mine, 10)
+        come_back(scene)
     assert states(scene, guids) == [Status.PENDING] * 4
 
 
@@ -164,7 +168,34 @@ def test_one_of_which_schedulers_die_is_set_aside_after_three(
                 break
     assert deaths == ATTEMPTS + SUSPICIOUS_DEATHS  # the first did not know that they had to take care
     assert states(scene, guids) == [Status.PENDING, Status.CREATED, Status.PENDING]
-    assert task_of(scene, guids[1]).status == TaskStatus.FAILED
+    assert task_of(scene, guids[1]).status == TaskStatus.POSTPONED
+
+
+def test_one_that_never_can_be_handed_out_is_set_aside_for_good_and_may_be_retried(
+    scene: Scene, membership: Membership, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (guid,) = create(scene, monkeypatch, 1)
+    mine = owned(membership)
+    with monkeypatch.context() as patch:
+        poison(scene, patch, guid, ValueError("never"))
+        for _ in range(20):
+            try:
+                hand_out(membership, mine, 10)
+            except ValueError:
+                continue
+            come_back(scene)
+    failed = task_of(scene, guid)
+    assert (failed.status, failed.attempt) == (TaskStatus.FAILED, 7)
+    scene.run(lambda tx: tasks.retry(tx, failed.guid))
+    hand_out(membership, mine, 10)
+    assert states(scene, [guid]) == [Status.PENDING]
+
+
+def come_back(scene: Scene) -> None:
+    """The pause of what was set aside is over."""
+    over = update(Task).where(Task.status == TaskStatus.POSTPONED.value)
+    scene.run(lambda tx: tx.execute(over.values(not_before=tx.now - timedelta(seconds=1))))
+    scene.run(lambda tx: recovery.promote_due(tx, [HERE]))
 
 
 def adopted(scene: Scene, owner: str) -> Ownership:
