@@ -135,8 +135,13 @@ def test_why_a_session_could_not_be_opened_is_said(office: Office, hello: str) -
     )[0]
     assert failed["outcome"] == "failed" and failed["account"] == "no-such-account"
     assert failed["reason"] == "There is no account 'no-such-account' on this machine."
-    (task, *_) = office.cluster.api.get("/tasks", kind="open_session", node=node.name)["items"]
-    assert task["state"] == "failed" and "no-such-account" in task["error"]
+
+    def failed_tasks() -> list[dict[str, Any]]:
+        asked = office.cluster.api.get("/tasks", kind="open_session", node=node.name)["items"]
+        return [one for one in asked if one["state"] == "failed"]
+
+    task = eventually(failed_tasks, "the node reports its task, which it does after the session")[0]
+    assert "no-such-account" in task["error"]
 
 
 def test_the_session_s_guid_is_shown_to_nobody(office: Office, long: str) -> None:
