@@ -46,8 +46,8 @@ class ResourceBatches:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._batcher: Batcher[Asked, Any] = Batcher(self._perform, LIMIT)
-        self._queues: dict[tuple[int, str], tuple[float, int]] = {}
-        self._names: dict[int, tuple[float, str]] = {}
+        # By tenant and key: until when it is remembered, id and name.
+        self._queues: dict[tuple[int, str], tuple[float, int, str]] = {}
 
     def take(self, call: Call, queue: str, condition: Condition, where: str, *, in_turn: bool) -> Any:
         """The resource taken with a read lock, or None. Raises `Alone`, `Outrun`, or why it is refused."""
@@ -68,21 +68,19 @@ class ResourceBatches:
 
     def _queue_id(self, call: Call, queue: str) -> int:
         known = (call.identity.tenant_id, queue)
-        until, queue_id = self._queues.get(known, (0.0, 0))
+        until, queue_id, _ = self._queues.get(known, (0.0, 0, ""))
         if until > time.monotonic():
             return queue_id
         found = call.fetch(lambda tx: queues.existing(tx, queue))
         if len(self._queues) > 1000:
             self._queues.clear()
-            self._names.clear()
         until = time.monotonic() + QUEUES_REMEMBERED_SECONDS
-        self._queues[known] = (until, int(found.id))
-        self._names[int(found.id)] = (until, str(found.name))
+        self._queues[known] = (until, int(found.id), str(found.name))
         return int(found.id)
 
     def _known_names(self) -> dict[int, str]:
         now = time.monotonic()
-        return {queue_id: name for queue_id, (until, name) in list(self._names.items()) if until > now}
+        return {queue_id: name for until, queue_id, name in list(self._queues.values()) if until > now}
 
     def _perform(self, asked: Sequence[Asked]) -> Sequence[Any]:
         token = uuid.uuid4().hex

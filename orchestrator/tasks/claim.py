@@ -39,9 +39,8 @@ class Ownership:
     cursors: dict[Lane, int] = field(default_factory=lambda: dict.fromkeys(Lane, -1))
     # The owners before died with the same task at the head of the line, perhaps of it or of one close behind.
     is_suspect: bool = False
-    with_care: int = (
-        0  # so many tasks are yet to be done one at a time, each attempt counted before it begins
-    )
+    # So many tasks are yet to be done one at a time, each attempt counted before it begins.
+    with_care: int = 0
 
 
 @dataclass(frozen=True)

@@ -195,17 +195,28 @@ def release(tx: Transaction, tasks: Sequence[ClaimedTask], lane: Lane, *, counte
 
 def set_aside(tx: Transaction, task: ClaimedTask, error: str, pause: timedelta | None) -> None:
     """A claimed task steps aside, so that others go on: for a while or, without a `pause`, for good."""
-    for standing in lock_claimed(tx, [task]):
-        if pause is not None:
-            later = tx.now + pause
-            lane, position = Lane.SCHEDULER, standing.position
-            _put_back(
-                tx, task.id, task.partition, lane, position, counted=True, not_before=later, error=error
-            )
-            continue
-        values = {"status": TaskStatus.FAILED.value, "finished_at": tx.now, "error": error}
-        values |= {"owner": "", "lease_until": None}
-        tx.execute(update(Task).where(Task.id == standing.id).values(values))
+    if not lock_claimed(tx, [task]):
+        return
+    if pause is None:
+        _give_up(tx, task.id, error)
+        return
+    _put_back(
+        tx,
+        task.id,
+        task.partition,
+        Lane.SCHEDULER,
+        task.position,
+        counted=True,
+        not_before=tx.now + pause,
+        error=error,
+    )
+
+
+def _give_up(tx: Transaction, task_id: int, error: str) -> None:
+    """Failed for good: it stays visible, until a person retries it."""
+    values = {"status": TaskStatus.FAILED.value, "finished_at": tx.now, "error": error}
+    values |= {"owner": "", "lease_until": None}
+    tx.execute(update(Task).where(Task.id == task_id).values(values))
 
 
 def postpone(tx: Transaction, tasks: Sequence[ClaimedTask], lane: Lane) -> None:
@@ -281,9 +292,7 @@ def fail(tx: Transaction, guid: str, fence: int, error: str) -> None:
 def give_up_or_retry(tx: Transaction, row: Any, error: str) -> None:
     """What follows a failed attempt of a task whose row the caller has locked."""
     if row.attempt >= row.max_attempts:
-        values = {"status": TaskStatus.FAILED.value, "finished_at": tx.now, "error": error}
-        values |= {"owner": "", "lease_until": None}
-        tx.execute(update(Task).where(Task.id == row.id).values(values))
+        _give_up(tx, row.id, error)
         return
     doublings = min(row.attempt - 1, 20)  # beyond, the product is no timedelta any more
     delay = min(RETRY_DELAY * 2**doublings, RETRY_DELAY_LIMIT)
