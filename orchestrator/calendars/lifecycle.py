@@ -6,16 +6,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from sqlalchemy import bindparam, delete, insert, or_, select, update
+from sqlalchemy import delete, insert, select, update
 
 from orchestrator import audit
 from orchestrator.calendars import working_days
 from orchestrator.calendars.model import Calendar
 from orchestrator.database import new_guid
-from orchestrator.errors import AlreadyExists, Conflict, Invalid, NotFound
+from orchestrator.errors import Conflict, Invalid
+from orchestrator.named import Named
 from orchestrator.transaction import Transaction
 
 MONDAY_TO_FRIDAY = (1, 2, 3, 4, 5)
+
+_CALENDARS = Named(Calendar, "calendar")
+existing = _CALENDARS.existing
 
 
 @dataclass
@@ -32,7 +36,7 @@ class NewCalendar:
 
 def create(tx: Transaction, new: NewCalendar) -> str:
     """Create a calendar; return its public id."""
-    _refuse_double(tx, new.name)
+    _CALENDARS.refuse_double(tx, new.name)
     _check_country(new.country, new.subdivision)
     public_id = new_guid()
     row = asdict(new) | {"tenant_id": tx.tenant_id, "public_id": public_id}
@@ -46,7 +50,7 @@ def change(tx: Transaction, key: str, then: Callable[[int], None], **changes: An
     """Change a calendar; return its public id. `then` is called with its id: due times may have changed."""
     calendar = existing(tx, key)
     if changes.get("name", calendar.name) != calendar.name:
-        _refuse_double(tx, changes["name"])
+        _CALENDARS.refuse_double(tx, changes["name"])
     country = changes.get("country", calendar.country)
     if "country" in changes and country != calendar.country:
         changes.setdefault("subdivision", None)
@@ -78,29 +82,6 @@ def _check_country(country: str | None, subdivision: str | None) -> None:
     if subdivision is not None and subdivision not in known[country]:
         parts = ", ".join(known[country][:80]) or "none"
         raise Invalid.field("subdivision", f"{country} has no part {subdivision!r}; there are: {parts}")
-
-
-def _refuse_double(tx: Transaction, name: str) -> None:
-    if _find(tx, name) is not None:
-        raise AlreadyExists(f"There is already a calendar named {name!r}; names are unique.")
-
-
-_FIND = select(*Calendar.__table__.columns).where(
-    Calendar.tenant_id == bindparam("p_tenant_id"),
-    or_(Calendar.name == bindparam("p_key"), Calendar.public_id == bindparam("p_id")),
-)
-
-
-def _find(tx: Transaction, key: str) -> Any | None:
-    asked = {"p_tenant_id": tx.tenant_id, "p_key": key, "p_id": key.lower()}
-    return tx.execute(_FIND, asked).first()
-
-
-def existing(tx: Transaction, key: str) -> Any:
-    calendar = _find(tx, key)
-    if calendar is None:
-        raise NotFound(f"There is no calendar {key!r}.")
-    return calendar
 
 
 def by_id(tx: Transaction, calendar_id: int) -> Any:

@@ -7,13 +7,17 @@ from typing import Any
 
 import jsonschema
 from referencing import Registry
-from sqlalchemy import bindparam, delete, insert, or_, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 
 from orchestrator import audit
 from orchestrator.database import new_guid
-from orchestrator.errors import AlreadyExists, Conflict, Invalid, NotFound
+from orchestrator.errors import Conflict, Invalid, NotFound
+from orchestrator.named import Named
 from orchestrator.resources.model import Queue, Resource
 from orchestrator.transaction import Transaction
+
+_QUEUES = Named(Queue, "queue")
+existing = _QUEUES.existing
 
 
 @dataclass
@@ -36,8 +40,7 @@ class NewQueue:
 
 def create(tx: Transaction, new: NewQueue) -> str:
     """Create a queue; return its public id."""
-    if _find(tx, new.name) is not None:
-        raise AlreadyExists(f"There is already a queue named {new.name!r}; names are unique.")
+    _QUEUES.refuse_double(tx, new.name)
     check_schema(new.json_schema)
     public_id = new_guid()
     row = asdict(new) | {"tenant_id": tx.tenant_id, "public_id": public_id, "created_at": tx.now}
@@ -49,8 +52,8 @@ def create(tx: Transaction, new: NewQueue) -> str:
 def change(tx: Transaction, key: str, **changes: Any) -> str:
     """Change name, description or policy; return the public id. What is in the queue stays as it is."""
     queue = existing(tx, key)
-    if "name" in changes and changes["name"] != queue.name and _find(tx, changes["name"]) is not None:
-        raise AlreadyExists(f"There is already a queue named {changes['name']!r}; names are unique.")
+    if "name" in changes and changes["name"] != queue.name:
+        _QUEUES.refuse_double(tx, changes["name"])
     check_schema(changes.get("json_schema"))
     if changes:
         mine = update(Queue).where(Queue.id == queue.id, Queue.tenant_id == tx.tenant_id)
@@ -80,24 +83,6 @@ def check_schema(schema: Any | None) -> None:
         jsonschema.Draft202012Validator.check_schema(schema)
     except jsonschema.SchemaError as error:
         raise Invalid.field("json_schema", f"it is not a JSON Schema: {error.message[:300]}") from None
-
-
-_FIND = select(*Queue.__table__.columns).where(
-    Queue.tenant_id == bindparam("p_tenant_id"),
-    or_(Queue.name == bindparam("p_key"), Queue.public_id == bindparam("p_id")),
-)
-
-
-def _find(tx: Transaction, key: str) -> Any | None:
-    asked = {"p_tenant_id": tx.tenant_id, "p_key": key, "p_id": key.lower()}
-    return tx.execute(_FIND, asked).first()
-
-
-def existing(tx: Transaction, key: str) -> Any:
-    queue = _find(tx, key)
-    if queue is None:
-        raise NotFound(f"There is no queue {key!r}.")
-    return queue
 
 
 def kept(tx: Transaction, key: str) -> Any:

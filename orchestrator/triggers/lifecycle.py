@@ -9,13 +9,14 @@ from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
-from sqlalchemy import bindparam, delete, insert, or_, select, update
+from sqlalchemy import delete, insert, select, update
 
 from orchestrator import audit
 from orchestrator.calendars import lifecycle as calendars
 from orchestrator.database import new_guid
-from orchestrator.errors import AlreadyExists, Invalid, NotFound
+from orchestrator.errors import Invalid, NotFound
 from orchestrator.jobs import lifecycle as jobs
+from orchestrator.named import Named
 from orchestrator.processes import lifecycle as processes
 from orchestrator.transaction import Transaction
 from orchestrator.triggers import firing, timing
@@ -24,6 +25,9 @@ from orchestrator.triggers.kinds import KINDS
 from orchestrator.triggers.model import Firing, FiringState, Overlap, Trigger
 
 REMEMBERED = 100  # firings whose jobs count where a trigger turns to minding overlaps
+
+_TRIGGERS = Named(Trigger, "trigger")
+existing = _TRIGGERS.existing
 
 
 @dataclass
@@ -58,7 +62,7 @@ PLAIN = (*POLICIES, *ORDER, "call_digest")
 
 def create(tx: Transaction, new: NewTrigger) -> str:
     """Create a trigger; return its public id."""
-    _refuse_double(tx, new.name)
+    _TRIGGERS.refuse_double(tx, new.name)
     checked = _kind(new.kind).check(tx, new.settings)
     public_id = new_guid()
     row = {name: getattr(new, name) for name in PLAIN} | _order(tx, new.process, new.version)
@@ -91,7 +95,7 @@ def change(tx: Transaction, key: str, **changes: Any) -> str:
     """
     trigger = _locked(tx, key)
     if changes.get("name", trigger.name) != trigger.name:
-        _refuse_double(tx, changes["name"])
+        _TRIGGERS.refuse_double(tx, changes["name"])
     values = {name: changes[name] for name in (*PLAIN, "name") if name in changes}
     values |= _changed_order(tx, trigger, changes)
     if "settings" in changes:
@@ -237,29 +241,6 @@ def _update(tx: Transaction, trigger_id: int, **values: Any) -> None:
 
 
 # Finding ------------------------------------------------------------------------------------------------
-
-
-def _refuse_double(tx: Transaction, name: str) -> None:
-    if _find(tx, name) is not None:
-        raise AlreadyExists(f"There is already a trigger named {name!r}; names are unique.")
-
-
-_FIND = select(*Trigger.__table__.columns).where(
-    Trigger.tenant_id == bindparam("p_tenant_id"),
-    or_(Trigger.name == bindparam("p_key"), Trigger.public_id == bindparam("p_id")),
-)
-
-
-def _find(tx: Transaction, key: str) -> Any | None:
-    asked = {"p_tenant_id": tx.tenant_id, "p_key": key, "p_id": key.lower()}
-    return tx.execute(_FIND, asked).first()
-
-
-def existing(tx: Transaction, key: str) -> Any:
-    trigger = _find(tx, key)
-    if trigger is None:
-        raise NotFound(f"There is no trigger {key!r}.")
-    return trigger
 
 
 def _locked(tx: Transaction, key: str) -> Any:
