@@ -37,10 +37,10 @@ class Ownership:
     owner: str
     epoch: int
     cursors: dict[Lane, int] = field(default_factory=lambda: dict.fromkeys(Lane, -1))
-    # The owners before died with the same task at the head of the line, perhaps of it or of one close behind.
-    is_suspect: bool = False
-    # So many tasks are yet to be done one at a time, each attempt counted before it begins.
-    with_care: int = 0
+    # So many owners before this one died in succession with the same task at the head of the line.
+    deaths: int = 0
+    # So many tasks are yet to be done each in a transaction of its own.
+    one_by_one: int = 0
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,6 @@ from orchestrator.tasks.model import Lane, Partition
 from orchestrator.tasks.recovery import take_back_from
 from orchestrator.transaction import Transaction
 
-# One is an accident: machines are switched off, and operators kill. The second at the same task may not be.
-SUSPICIOUS_DEATHS = 2
-
 
 def acquire(tx: Transaction, wanted: Iterable[int], owner: str, lease: timedelta) -> list[Ownership]:
     """Take those of `wanted` that nobody holds, or whose lease has ended.
@@ -38,25 +35,24 @@ def acquire(tx: Transaction, wanted: Iterable[int], owner: str, lease: timedelta
     tx.execute(taken)
     owned = [o for o in held(tx, owner) if o.partition in ids]
     take_back_from(tx, [o.partition for o in owned], owner)
-    suspects = _suspects(tx, [o.partition for o in owned if o.partition in deserted])
+    deaths = _count_deaths(tx, [o.partition for o in owned if o.partition in deserted])
     for ownership in owned:
-        ownership.is_suspect = ownership.partition in suspects
+        ownership.deaths = deaths.get(ownership.partition, 0)
     return owned
 
 
-def _suspects(tx: Transaction, deserted: list[int]) -> set[int]:
-    """Of partitions whose owner has died, those whose owners do so again and again at the same task."""
+def _count_deaths(tx: Transaction, deserted: list[int]) -> dict[int, int]:
+    """Of partitions whose owner has died: how many in succession did so with the same task at the head."""
     heads = {head.partition: head for head in HeadsQuery(deserted).read(tx) if head.lane == Lane.SCHEDULER}
     if not heads:
-        return set()
+        return {}
     position = case({head.partition: head.position for head in heads.values()}, value=Partition.id)
     again = case((Partition.death_position == position, Partition.deaths + 1), else_=1)
     counted = update(Partition).where(Partition.id.in_(heads))
     # In this order: MariaDB has a later assignment see what an earlier one has set.
     tx.execute(counted.ordered_values((Partition.deaths, again), (Partition.death_position, position)))
-    query = select(Partition.id).where(Partition.id.in_(heads), Partition.deaths >= SUSPICIOUS_DEATHS)
-    tried_with_care = {head.partition for head in heads.values() if head.attempt}
-    return tried_with_care | set(tx.execute(query).scalars())
+    query = select(Partition.id, Partition.deaths).where(Partition.id.in_(heads))
+    return {row.id: row.deaths for row in tx.execute(query)}
 
 
 def _lock_free(tx: Transaction, wanted: list[int]) -> Sequence[Any]:

@@ -88,11 +88,17 @@ class Ground:
             if not member.is_alive:
                 member.start()
 
-    def until_done(self, seconds: float) -> bool:
-        """Whether all tasks are finished within `seconds`."""
-        end = time.monotonic() + seconds
-        while self.witness.waiting():
-            if time.monotonic() > end:
+    def until_done(self, standstill: float, aside: float | None = None) -> bool:
+        """Whether all tasks are finished; no longer when none has been within `standstill` seconds.
+
+        If all that are left were set aside, `aside` seconds: they come back later.
+        """
+        before, since = self.witness.waiting(), time.monotonic()
+        while waiting := self.witness.waiting():
+            if waiting < before:
+                before, since = waiting, time.monotonic()
+            are_aside = aside is not None and self.witness.aside() == waiting
+            if time.monotonic() - since > (aside if aside is not None and are_aside else standstill):
                 return False
             time.sleep(0.2)
         return True

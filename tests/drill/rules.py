@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from orchestrator.tasks.model import TaskStatus
 
 QUEUED, CLAIMED, SUCCEEDED = TaskStatus.QUEUED, TaskStatus.CLAIMED, TaskStatus.SUCCEEDED
+POSTPONED = TaskStatus.POSTPONED
 
 
 @dataclass(frozen=True)
@@ -85,13 +86,19 @@ def finished_by_the_claimer(changes: Sequence[Change], _: Collection[int]) -> It
 
 
 def first_come_first_served(changes: Sequence[Change], _: Collection[int]) -> Iterator[str]:
-    """In each partition tasks are finished in the order of their places."""
+    """In each partition tasks are finished in the order of their places. Who was set aside has left it."""
+    aside = set(set_aside(changes))
     reached: dict[int, int] = defaultdict(lambda: -1)
     for change in changes:
-        if change.after == SUCCEEDED:
+        if change.after == SUCCEEDED and change.task not in aside:
             if change.position < reached[change.partition]:
                 yield f"partition {change.partition}: {change.position} after {reached[change.partition]}"
             reached[change.partition] = max(change.position, reached[change.partition])
+
+
+def set_aside(changes: Sequence[Change]) -> list[int]:
+    """The tasks that let others pass, because schedulers died at them."""
+    return sorted({change.task for change in changes if change.after == POSTPONED})
 
 
 Rule = Callable[[Sequence[Change], Collection[int]], Iterator[str]]

@@ -110,6 +110,10 @@ class Witness:
         """Tasks that are not finished."""
         return int(self._number("SELECT COUNT(*) FROM tasks WHERE status < %s", TaskStatus.SUCCEEDED.value))
 
+    def aside(self) -> int:
+        """Tasks that let others pass for a while."""
+        return int(self._number("SELECT COUNT(*) FROM tasks WHERE status = %s", TaskStatus.POSTPONED.value))
+
     def are_handed_out(self, guids: Sequence[str]) -> bool:
         marks = ", ".join(["%s"] * len(guids))
         done = self._number(f"SELECT COUNT(*) FROM jobs WHERE status <> 0 AND guid IN ({marks})", *guids)

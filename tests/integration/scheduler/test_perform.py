@@ -17,9 +17,8 @@ from orchestrator.tasks import lifecycle as tasks
 from orchestrator.tasks import partitions, recovery
 from orchestrator.tasks.claim import Outrun, Ownership
 from orchestrator.tasks.model import Partition, Task, TaskStatus
-from orchestrator.tasks.partitions import SUSPICIOUS_DEATHS
 from scheduler.membership import Membership
-from scheduler.perform import ATTEMPTS, hand_out
+from scheduler.perform import ATTEMPTS, SUSPICIOUS_DEATHS, hand_out
 from tests.integration.conftest import on
 from tests.integration.scene import Scene
 from tests.integration.scheduler.conftest import MakeMember
@@ -138,9 +137,7 @@ def test_one_that_cannot_be_handed_out_is_set_aside_and_holds_up_nobody(
     (why,) = scene.run(lambda tx: explain.job(tx, guids[1], membership._parts.presence)).reasons
     assert why.code == "set_aside" and aside.guid in why.text
     come_back(scene)
-    for _ in range(
-        3
-    ):  # one that finds it suspicious, then the attempt that is not made, then, later, the next
+    for _ in range(3):  # the one that is not made, and the next, which is
         hand_out(membership, mine, 10)
         come_back(scene)
     assert states(scene, guids) == [Status.PENDING] * 4
@@ -154,7 +151,7 @@ def test_one_of_which_schedulers_die_is_set_aside_after_three(
     deaths = 0
     with monkeypatch.context() as patch:
         poison(scene, patch, guids[1], Killed())
-        for generation in range(ATTEMPTS + SUSPICIOUS_DEATHS + 2):
+        for generation in range(ATTEMPTS + SUSPICIOUS_DEATHS + 3):
             ownership = adopted(scene, f"scheduler-{generation}")
             dying = Membership.__new__(Membership)
             dying.run = lambda work, **_: scene.transactions.run(work, tenant_id=0)  # type: ignore[method-assign]
@@ -166,7 +163,7 @@ def test_one_of_which_schedulers_die_is_set_aside_after_three(
                 deaths += 1
             else:
                 break
-    assert deaths == ATTEMPTS + SUSPICIOUS_DEATHS  # the first did not know that they had to take care
+    assert deaths == 1 + SUSPICIOUS_DEATHS + ATTEMPTS  # the first had both in hand
     assert states(scene, guids) == [Status.PENDING, Status.CREATED, Status.PENDING]
     assert task_of(scene, guids[1]).status == TaskStatus.POSTPONED
 
