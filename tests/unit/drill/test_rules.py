@@ -9,6 +9,7 @@ from orchestrator.tasks.model import TaskStatus
 from tests.drill.rules import RULES, Change, breaches
 
 QUEUED, CLAIMED, SUCCEEDED = TaskStatus.QUEUED, TaskStatus.CLAIMED, TaskStatus.SUCCEEDED
+POSTPONED = TaskStatus.POSTPONED
 Book = list[Change]
 
 
@@ -122,6 +123,17 @@ MUTANTS: list[tuple[Callable[[Book], None], str]] = [
 
 def test_an_honest_database_is_passed() -> None:
     assert breaches(honest(), [1, 2, 3, 4, 5]) == {rule: [] for rule in RULES}
+
+
+def test_who_was_set_aside_may_be_overtaken_and_who_was_not_may_not() -> None:
+    book = honest()
+    aside = [claim(6, "3"), Change(6, 1, 6, CLAIMED, POSTPONED, 1, 1, "3", "3")]
+    later = [
+        Change(6, 1, 6, POSTPONED, QUEUED, 1, 1, "3", "3"),
+        replace(hand_out(6, "3"), fence_before=1, fence=2),
+    ]
+    assert not any(breaches([*book, *aside, hand_out(7, "3"), *later], [1, 2, 3, 4, 5, 6, 7]).values())
+    assert breaches([*book, hand_out(7, "3"), *later[1:]], [])["tasks out of order in a partition"]
 
 
 @pytest.mark.parametrize(("mutate", "rule"), MUTANTS, ids=lambda value: getattr(value, "__name__", ""))
