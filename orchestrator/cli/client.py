@@ -68,6 +68,10 @@ class Client:
     def delete(self, *path: str) -> None:
         self._send(self._http.build_request("DELETE", _path(path)))
 
+    def address(self, *path: str) -> str:
+        """Where others find this: with the server's address as this command was told it."""
+        return str(self._http.build_request("POST", _path(path)).url)
+
     def items(self, *path: str, limit: int, **query: Any) -> Iterator[Document]:
         """Up to `limit` items of a list, however many pages that takes."""
         cursor = None

@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
+from orchestrator.cli import trigger_kinds
 from orchestrator.cli.client import Client
 from orchestrator.cli.display import as_json, clean, console, facts, moment, print_json, state, table
-from orchestrator.cli.refusal import Refusal
 from orchestrator.cli.run import Argument
 
 TIMES = ("next_due", "last_fired_at", "created_at", "updated_at")
@@ -38,7 +38,7 @@ def list_(kind: str | None = None, limit: int = 50, json_: bool = False) -> None
         shown.add_row(
             one["name"],
             one["kind"],
-            _when(one),
+            trigger_kinds.in_words(one),
             one["process"],
             "" if one["enabled"] else "disabled",
             moment(one["next_due"]),
@@ -47,25 +47,10 @@ def list_(kind: str | None = None, limit: int = 50, json_: bool = False) -> None
     console().print(shown)
 
 
-def _when(trigger: dict[str, Any]) -> str:
-    settings = trigger["settings"]
-    if trigger["kind"] == "cron":
-        return f"{settings['expression']} {trigger['time_zone']}"
-    if trigger["kind"] == "interval":
-        return f"each {settings['seconds']} s"
-    if trigger["kind"] == "queue":
-        return f"queue {settings['queue']}"
-    if trigger["kind"] == "job_end":
-        return f"after {settings['process']}"
-    return moment(settings["at"]) if trigger["kind"] == "once" else "when called"
-
-
 @triggers.command()
 @click.argument("name")
 @click.option("--process", metavar="P", required=True, help="the process whose jobs it creates")
-@click.option("--cron", metavar="EXPRESSION", help="five fields of local time, like '30 6 * * 1-5'")
-@click.option("--every", metavar="SECONDS", type=click.IntRange(min=1), help="of elapsed time")
-@click.option("--at", metavar="TIME", help="once, like 2026-03-01T09:30:00+01:00")
+@trigger_kinds.options
 @click.option("--time-zone", metavar="ZONE", default="UTC", show_default=True)
 @click.option("--calendar", metavar="C", help="leave out its days without work")
 @click.option("--argument", "-a", "arguments", multiple=True, type=Argument(), help="for the script")
@@ -78,30 +63,55 @@ def _when(trigger: dict[str, Any]) -> str:
 def create(
     name: str,
     process: str,
-    cron: str | None,
-    every: int | None,
-    at: str | None,
+    time_zone: str,
+    calendar: str | None,
     arguments: tuple[tuple[str, Any], ...],
+    robot: str | None,
+    group: str | None,
+    priority: int,
     missed: str,
     overlap: str,
     json_: bool,
-    **more: Any,
+    **waits_for: Any,
 ) -> None:
-    """Create a trigger of time: give one of --cron, --every and --at."""
-    when = {
-        "cron": {"expression": cron} if cron else None,
-        "interval": {"seconds": every} if every else None,
-        "once": {"at": at} if at else None,
-    }
-    chosen = [(kind, settings) for kind, settings in when.items() if settings]
-    if len(chosen) != 1:
-        raise Refusal("--cron, --every, --at: give one of them")
-    (kind, settings) = chosen[0]
-    rule = {"name": name, "process": process, "kind": kind, "settings": settings}
-    rule |= {"arguments": dict(arguments), "on_missed": missed, "on_overlap": overlap} | more
+    """Create a trigger: of time with --cron, --every or --at, of events with --queue, --by-call or --after.
+
+    One by call is told its secret this once: the address to call is printed, and nothing else on standard
+    output.
+    """
+    kind, settings = trigger_kinds.kind_of(waits_for)
+    rule: dict[str, Any] = {"name": name, "process": process, "kind": kind, "settings": settings}
+    rule |= {"time_zone": time_zone, "calendar": calendar, "on_missed": missed, "on_overlap": overlap}
+    rule |= {"arguments": dict(arguments), "robot": robot, "group": group, "priority": priority}
     with Client.from_environment() as client:
         made = client.post("triggers", json=rule)
-    print_json(made) if json_ else click.echo(f"{made['name']} is due next at {moment(made['next_due'])}")
+        address = client.address("calls", made["secret"]) if kind == "call" else ""
+    if json_:
+        print_json(made)
+    elif address:
+        _tell_address(made["name"], address)
+    elif made["next_due"]:
+        click.echo(f"{made['name']} is due next at {moment(made['next_due'])}")
+    else:
+        click.echo(clean(f"{made['name']} waits: {trigger_kinds.in_words(made)}"))
+
+
+def _tell_address(name: str, address: str) -> None:
+    click.echo(f"whoever posts to this address starts a job of {name}; it is shown this once:", err=True)
+    click.echo(address)
+
+
+@triggers.command()
+@click.argument("name")
+@click.option("--keep-former", metavar="SECONDS", type=click.IntRange(min=0), default=0, show_default=True)
+@as_json
+def secret(name: str, keep_former: int, json_: bool) -> None:
+    """Give a trigger by call a new secret, and print its new address. The former one ends at once, or after
+    the seconds of --keep-former."""
+    with Client.from_environment() as client:
+        given = client.post("triggers", name, "secret", json={"keep_former_seconds": keep_former})
+        address = client.address("calls", given["secret"])
+    print_json(given) if json_ else _tell_address(name, address)
 
 
 @triggers.command()
