@@ -9,8 +9,9 @@ that comes twice is in it twice, or not at all.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -18,6 +19,9 @@ EXAMPLE = "mon-fri 20:00-06:00 Europe/Madrid"
 _SPAN = re.compile(r"(\d\d):(\d\d)-(\d\d):(\d\d)")
 _MIDNIGHT = 24 * 60
 _ONE_DAY = timedelta(days=1)
+_MINUTE = timedelta(minutes=1)
+# A day of the week comes again after seven days, or fourteen where a change of clocks left its hours out.
+_HORIZON_DAYS = 16
 
 
 class NotAWindow(ValueError):  # noqa: N818
@@ -42,6 +46,17 @@ class Span:
         began_yesterday = (wall.date() - _ONE_DAY).weekday() in self.days
         return (today and minute >= self.opens) or (began_yesterday and minute < self.closes)
 
+    def turns(self, begin: datetime, end: datetime) -> Iterator[datetime]:
+        """Moments from `begin` to `end` at which it may open or close: between two of them it does not."""
+        yield from _clock_changes(self.zone, begin, end)
+        day, last = (moment.astimezone(self.zone).date() for moment in (begin, end))
+        while day <= last:
+            for minute in (0, self.opens, self.closes):
+                wall = datetime.combine(day, time()) + minute * _MINUTE
+                for fold in (0, 1):  # a time that comes twice
+                    yield wall.replace(tzinfo=self.zone, fold=fold).astimezone(UTC)
+            day += _ONE_DAY
+
 
 @dataclass(frozen=True)
 class Window:
@@ -60,6 +75,18 @@ class Window:
     def is_open(self, moment: datetime) -> bool:
         """Whether the moment, aware, lies in the window."""
         return self.is_always or any(span.is_open(moment) for span in self.spans)
+
+    def next_turn(self, moment: datetime) -> datetime | None:
+        """When it closes next or, closed, opens; None where it never does."""
+        was_open, begin = self.is_open(moment), moment.astimezone(UTC)
+        for _ in range(_HORIZON_DAYS):
+            end = begin + _ONE_DAY
+            turns = {turn for span in self.spans for turn in span.turns(begin, end) if begin < turn <= end}
+            for turn in sorted(turns):
+                if self.is_open(turn) != was_open:
+                    return turn
+            begin = end
+        return None
 
 
 def _span(words: list[str]) -> Span:
@@ -106,3 +133,17 @@ def _zone(name: str) -> ZoneInfo:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):  # unknown, not a name at all, or a folder of names
         raise NotAWindow(f"{name!r} is no time zone: say UTC, or a name like Europe/Madrid") from None
+
+
+def _clock_changes(zone: ZoneInfo, begin: datetime, end: datetime) -> Iterator[datetime]:
+    """When the zone's clocks change between these, which are a day apart: at most once."""
+    first = begin.astimezone(UTC).replace(second=0, microsecond=0)
+    low, high = 0, (end - first) // _MINUTE + 1
+    before = first.astimezone(zone).utcoffset()
+    if (first + high * _MINUTE).astimezone(zone).utcoffset() == before:
+        return
+    while high - low > 1:
+        middle = (low + high) // 2
+        same = (first + middle * _MINUTE).astimezone(zone).utcoffset() == before
+        low, high = (middle, high) if same else (low, middle)
+    yield first + high * _MINUTE

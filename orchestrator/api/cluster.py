@@ -35,4 +35,5 @@ def drain_node(call: Call, node: str) -> Response:
 
 
 def _cluster(call: Call, tx: Transaction) -> ClusterView:
-    return seen.cluster(tx, call.parts.config.scheduler_cluster_size)
+    config = call.parts.config
+    return seen.cluster(tx, config.scheduler_cluster_size, config.maintenance_window_given)

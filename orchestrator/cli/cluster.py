@@ -8,7 +8,17 @@ import click
 from rich.text import Text
 
 from orchestrator.cli.client import Client
-from orchestrator.cli.display import age, as_json, clean, console, print_json, state, table, until
+from orchestrator.cli.display import (
+    age,
+    as_json,
+    clean,
+    console,
+    moment,
+    print_json,
+    state,
+    table,
+    until,
+)
 from orchestrator.cli.drain import drain
 
 COLOURS = ("cyan", "green", "yellow", "magenta", "blue", "red", "bright_cyan", "bright_green")
@@ -45,6 +55,8 @@ def _show(json_: bool) -> None:
         screen.print(_workers(workers))
     if found["duties"]:
         screen.print(_duties(found["duties"]))
+    if "maintenance_window" in found:  # a server of the version before does not tell
+        screen.print(window_of(found["maintenance_window"]))
 
 
 def headline(found: dict[str, Any]) -> str:
@@ -52,6 +64,20 @@ def headline(found: dict[str, Any]) -> str:
     up = sum(node["state"] == "up" for node in found["nodes"])
     master = f"master is {found['master']['node']}" if found["master"] else "there is no master"
     return f"{up} of {found['size']} schedulers up, {found['backlog']} tasks in line, {master}"
+
+
+def window_of(window: dict[str, Any]) -> str:
+    """The maintenance window in a sentence: until when it is open, or when it opens next."""
+    opens, closes = moment(window["opens_at"]), moment(window["closes_at"])
+    if window["is_open"]:
+        return (
+            f"the maintenance window is open until {closes}"
+            if closes
+            else "the maintenance window is always open"
+        )
+    if not opens:
+        return "the maintenance window never opens"
+    return f"the maintenance window opens {until(window['opens_at'])}, at {opens}, until {closes}"
 
 
 def warning(notice: dict[str, Any]) -> Text:

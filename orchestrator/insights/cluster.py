@@ -11,8 +11,9 @@ from sqlalchemy import select
 
 from orchestrator.cluster.lifecycle import SCHEDULER, owner_of
 from orchestrator.cluster.model import Lease, Node
-from orchestrator.insights import duties
+from orchestrator.insights import duties, maintenance_window
 from orchestrator.insights.duties import DutyView
+from orchestrator.insights.maintenance_window import WindowView
 from orchestrator.insights.notices import NoticeView, notices
 from orchestrator.tasks.model import Partition, Task, TaskStatus
 from orchestrator.tasks.recovery import backlog
@@ -60,7 +61,8 @@ class SchedulerView:
 class ClusterView:
     """`size` is how many schedulers there should be, `backlog` how many tasks wait in line.
 
-    `duties` are the master's, with the last run of each; `notices` say what is wrong, or will be.
+    `duties` are the master's, with the last run of each, and `maintenance_window` is when rows move to
+    history; `notices` say what is wrong, or will be.
     """
 
     size: int
@@ -68,19 +70,21 @@ class ClusterView:
     master: Master | None
     nodes: list[SchedulerView]
     duties: list[DutyView]
+    maintenance_window: WindowView
     notices: list[NoticeView]
 
 
-def cluster(tx: Transaction, configured_size: int) -> ClusterView:
+def cluster(tx: Transaction, configured_size: int, configured_window: str) -> ClusterView:
     rows = tx.execute(_nodes(SCHEDULER).order_by(Node.cluster_id, Node.name)).all()
     living = [row for row in rows if row.lease_until > tx.now]
     master = _master(tx)
     partitions, batches = _partitions(tx), _batches(tx)
     done = duties.listed(tx)
-    nodes = []
+    nodes, master_node = [], None
     for row in rows:
         owner = owner_of(row.name, row.incarnation)
         is_master = master is not None and master.holder == owner
+        master_node = row if is_master else master_node
         nodes.append(_scheduler(tx, row, is_master, partitions[owner], batches[owner]))
     return ClusterView(
         size=_size(living, configured_size),
@@ -90,6 +94,7 @@ def cluster(tx: Transaction, configured_size: int) -> ClusterView:
         else Master(master.holder.partition("#")[0], master.epoch, master.lease_until),
         nodes=nodes,
         duties=done,
+        maintenance_window=maintenance_window.seen_at(tx.now, master_node, configured_window),
         notices=notices(living, master is not None, done),
     )
 

@@ -24,7 +24,7 @@ ZONES = [
 ]
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 YEARS = timedelta(days=5 * 366)
-MINUTE = timedelta(minutes=1)
+MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 
 
 def at(zone: str, *wall: int, fold: int = 0) -> datetime:
@@ -158,3 +158,66 @@ def test_always_never_and_several() -> None:
     assert not several.is_open(monday + timedelta(hours=3.5))
     assert all(several.is_open(monday + timedelta(days=day, hours=3.5)) for day in (4, 5, 6))
     assert Window.read("sat-mon 01:00-02:00 UTC").is_open(monday + timedelta(hours=1))
+
+
+@pytest.mark.parametrize(
+    ("rule", "moment", "turns"),
+    [
+        # The night on which the clock of Madrid goes from two to three.
+        ("daily 02:15-02:45", (2026, 3, 28, 12), ["03-30T00:15", "03-30T00:45"]),  # left out that night
+        ("sun 02:15-02:45", (2026, 3, 28, 12), ["04-05T00:15", "04-05T00:45"]),  # and so for a week
+        ("daily 02:30-03:30", (2026, 3, 28, 12), ["03-29T01:00", "03-29T01:30"]),  # opens with the change
+        ("daily 01:30-02:30", (2026, 3, 28, 12), ["03-29T00:30", "03-29T01:00"]),  # closes with it
+        ("daily 22:00-06:00", (2026, 3, 28, 12), ["03-28T21:00", "03-29T04:00"]),  # seven hours long
+        # The night on which it goes from three back to two.
+        (
+            "daily 02:15-02:45",
+            (2026, 10, 24, 12),
+            ["10-25T00:15", "10-25T00:45", "10-25T01:15", "10-25T01:45", "10-26T01:15"],
+        ),
+        (
+            "daily 01:30-02:30",
+            (2026, 10, 24, 12),
+            ["10-24T23:30", "10-25T00:30", "10-25T01:00", "10-25T01:30"],
+        ),
+        ("daily 22:00-06:00", (2026, 10, 24, 12), ["10-24T20:00", "10-25T05:00"]),  # nine
+        # No change.
+        ("mon-fri 20:00-06:00", (2026, 3, 6, 21), ["03-07T05:00", "03-09T19:00"]),  # over a weekend
+        ("sat,sun 00:00-24:00", (2026, 3, 6, 21), ["03-06T23:00", "03-08T23:00"]),
+    ],
+)
+def test_it_says_when_it_opens_and_closes_next(rule: str, moment: tuple[int, ...], turns: list[str]) -> None:
+    window, found = Window.read(f"{rule} Europe/Madrid"), at("Europe/Madrid", *moment)
+    for turn in turns:
+        following = window.next_turn(found)
+        assert following is not None
+        assert following == datetime.fromisoformat(f"2026-{turn}:00+00:00"), turn
+        found = following
+
+
+@pytest.mark.parametrize("zone", ZONES)
+def test_the_next_turn_is_the_first_minute_that_is_otherwise(zone: str) -> None:
+    """Minute by minute through each night of a year on which the zone's clocks change."""
+    window = Window.read(f"daily 23:15-00:20 {zone}; daily 01:40-02:10 {zone}; sat 02:50-04:00 UTC")
+    days = [FIRST + timedelta(days=step) for step in range(365)]
+    tz = ZoneInfo(zone)
+    changes = [
+        day for day in days if day.astimezone(tz).utcoffset() != (day + DAY).astimezone(tz).utcoffset()
+    ]
+    for begin in changes or days[:1]:
+        minutes = [begin - DAY / 2 + MINUTE * step for step in range(2 * 24 * 60)]
+        is_open = [window.is_open(minute) for minute in minutes]
+        turns = [
+            after for after, was, now in zip(minutes[1:], is_open, is_open[1:], strict=False) if was != now
+        ]
+        found = window.next_turn(minutes[0])
+        for turn in turns:
+            assert found == turn
+            found = window.next_turn(turn)
+
+
+@pytest.mark.parametrize(
+    "rule", ["always", "never", "daily 00:00-24:00 UTC", "daily 08:00-20:00 UTC; daily 20:00-08:00 UTC"]
+)
+def test_what_neither_opens_nor_closes_says_so(rule: str) -> None:
+    assert Window.read(rule).next_turn(FIRST) is None

@@ -1,7 +1,8 @@
 """What a node finds around it: one kind of trouble a file, each told as a sentence that says what to do.
 
 Each scheduler looks for itself, since a clock and a disk are a machine's own, and keeps what it found in its
-row of `nodes`: `{"free_bytes": n, "clock_ahead_seconds": x, "notices": [{"code": …, "sentence": …}]}`.
+row of `nodes`: `{"free_bytes": n, "clock_ahead_seconds": x, "notices": [{"code": …, "sentence": …}]}`. A
+scheduler's maintenance window is there too: the one that is master goes by its own setting.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from redis import Redis
 from orchestrator.cluster.surroundings import clocks, disk_room, eviction
 from orchestrator.cluster.surroundings.notice import Notice
 
-__all__ = ["Findings", "Notice", "look"]
+__all__ = ["MAINTENANCE_WINDOW", "Findings", "Notice", "look"]
+
+MAINTENANCE_WINDOW = "maintenance_window"
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ def looked(member: Membership) -> None:
 
 
 def notices(scene: Scene) -> dict[str, tuple[str, list[str]]]:
-    found = scene.run(lambda tx: seen.cluster(tx, 1)).notices
+    found = scene.run(lambda tx: seen.cluster(tx, 1, "always")).notices
     return {notice.code: (notice.sentence, notice.nodes) for notice in found}
 
 
@@ -49,7 +49,7 @@ def test_nothing_is_said_where_nothing_is_wrong(scene: Scene, member: MakeMember
     master_of(only)
     looked(only)
     assert notices(scene) == {}
-    (node,) = scene.run(lambda tx: seen.cluster(tx, 1)).nodes
+    (node,) = scene.run(lambda tx: seen.cluster(tx, 1, "always")).nodes
     assert node.free_bytes is not None and node.free_bytes > 0
     assert node.clock_ahead_seconds is not None and abs(node.clock_ahead_seconds) < 1
 
@@ -101,7 +101,7 @@ def test_a_duty_that_fails_is_a_notice(
     assert notices(scene) == {
         "duty_fails": ("The duty move fails (1 in a row): RuntimeError: no room", ["scheduler-1"])
     }
-    (duty,) = scene.run(lambda tx: seen.cluster(tx, 1)).duties
+    (duty,) = scene.run(lambda tx: seen.cluster(tx, 1, "always")).duties
     assert (duty.name, duty.failures, duty.error) == ("move", 1, "RuntimeError: no room")
 
 
@@ -115,7 +115,9 @@ def test_nodes_that_never_return_are_forgotten_after_a_time(scene: Scene, member
         past = scene.past(seconds)
         scene.run(lambda tx, past=past: tx.execute(silent.values(lease_until=past)))
         assert nodes.run(term) == gone
-    assert [node.name for node in scene.run(lambda tx: seen.cluster(tx, 2)).nodes] == ["scheduler-1"]
+    assert [node.name for node in scene.run(lambda tx: seen.cluster(tx, 2, "always")).nodes] == [
+        "scheduler-1"
+    ]
 
 
 def test_with_zero_no_node_is_forgotten(scene: Scene, member: MakeMember) -> None:
@@ -125,3 +127,15 @@ def test_with_zero_no_node_is_forgotten(scene: Scene, member: MakeMember) -> Non
     past = scene.past(10**6)
     scene.run(lambda tx: tx.execute(update(Node).where(Node.name == "scheduler-2").values(lease_until=past)))
     assert nodes.run(term) == {}
+
+
+def test_the_window_that_people_see_is_the_masters(scene: Scene, member: MakeMember) -> None:
+    only = member(1, size=1, BOTSWAIN_MAINTENANCE_WINDOW="never")
+
+    def rule() -> str:
+        return scene.run(lambda tx: seen.cluster(tx, 1, "always")).maintenance_window.rule
+
+    looked(only)
+    assert rule() == "always"  # nobody is master
+    master_of(only)
+    assert rule() == "never"

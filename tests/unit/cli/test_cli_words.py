@@ -157,6 +157,22 @@ def test_a_duty_says_what_matters_of_it(changes: dict[str, object], said: str) -
     assert cluster.said_of({**DUTY, **changes}) == said
 
 
+@pytest.mark.parametrize(
+    ("window", "said"),
+    [
+        ({"is_open": True, "opens_at": None, "closes_at": "2026-03-29T04:00:00Z"}, "is open until 2026-03-"),
+        ({"is_open": True, "opens_at": None, "closes_at": None}, "is always open"),
+        ({"is_open": False, "opens_at": None, "closes_at": None}, "never opens"),
+        (
+            {"is_open": False, "opens_at": "2020-03-28T21:00:00Z", "closes_at": "2020-03-29T04:00:00Z"},
+            "opens now, at 2020-03-",
+        ),
+    ],
+)
+def test_the_maintenance_window_is_said(window: dict[str, object], said: str) -> None:
+    assert said in cluster.window_of(window)
+
+
 def test_a_notice_names_who_says_so() -> None:
     notice = {"nodes": ["scheduler-1", "scheduler-2"], "sentence": "make room", "code": "disk_room"}
     assert cluster.warning(notice).plain == "! scheduler-1, scheduler-2: make room"
