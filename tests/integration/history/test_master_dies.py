@@ -11,6 +11,7 @@ import random
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from sqlalchemy import update
 from orchestrator.cluster import lifecycle as cluster
 from orchestrator.cluster.model import Lease
 from orchestrator.config import Config
+from orchestrator.errors import AlreadyExists
 from orchestrator.jobs.model import Job
 from orchestrator.jobs.states import Status
 from orchestrator.resources import create as creation
@@ -60,7 +62,7 @@ def work(scene: Scene) -> Callable[[], list[str]]:
         def work(tx: Any) -> list[str]:
             tx.execute(jobs)
             tx.execute(tasks)
-            if queues._find(tx, "orders") is None:
+            with suppress(AlreadyExists):
                 queues.create(tx, NewQueue("orders"))
             made = creation.create(tx, "orders", [NewResource(tags=["a"]) for _ in range(ROWS)])
             tx.execute(update(Resource).values(status=2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -47,7 +48,7 @@ def finished(scene: Scene) -> str:
 
 def resource(scene: Scene, queue: str = "orders", **order: Any) -> str:
     def work(tx: Any) -> str:
-        if queues._find(tx, queue) is None:
+        with suppress(AlreadyExists):
             queues.create(tx, NewQueue(queue))
         return creation.create(tx, queue, [NewResource(**order)])[0]
 
