@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
+from scheduler.perform import SUSPICIOUS_DEATHS
 from tests.acceptance.cluster import eventually
 from tests.drill.ground import Ground, ground
 from tests.drill.judgement import judge
@@ -15,9 +16,10 @@ from tests.drill.report import Finding, Progress, at_least, seconds_of
 NAME = "failpoints"
 LEASE, SWEEP = 4.0, 1.0
 MARGIN = 1.0  # for a busy machine
-# What a scheduler commits on its own, each second or so, with jobs to hand out: many at once, or, in a
-# partition whose owner has died, one at a time, claimed first.
+# What a scheduler commits on its own, each second or so, with jobs to hand out: many at once, or, where owners
+# died again and again at the same task, one at a time, claimed first.
 STEPS = ("hand_out", "claim", "dispatch", "adopt", "renew", "put_back", "master", "lose")
+WITH_CARE = ("claim", "dispatch")
 POINTS = [f"{moment}_commit_{step}" for step in STEPS for moment in ("before", "after")]
 CAUGHT_UP = 0.5  # seconds that the oldest waits
 PATIENCE = 20.0  # seconds until a point is reached
@@ -72,6 +74,9 @@ def _recover(made: Ground, mortal: Member, *, stays_dead: bool) -> None:
 
 def _dies_at(made: Ground, mortal: Member, point: str) -> bool:
     """Whether it began, reached the point, and died of it."""
+    if point.endswith(WITH_CARE):
+        for _ in range(SUSPICIOUS_DEATHS):
+            _dies_at(made, mortal, "before_commit_hand_out")
     mortal.start(BOTSWAIN_FAILPOINTS=f"{point}=kill")
     end = time.monotonic() + PATIENCE
     while mortal.is_alive:
