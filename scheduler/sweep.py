@@ -46,7 +46,9 @@ class Sweep(threading.Thread):
         self._recover_at = 0.0
 
     def run(self) -> None:
-        while not self._stop_asked.wait(self._interval):
+        pause = 0.0  # no hint tells what waits in partitions that were taken over
+        while not self._stop_asked.wait(pause):
+            pause = self._interval
             try:
                 self.look()
             except errors.Unavailable:
