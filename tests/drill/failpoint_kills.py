@@ -16,9 +16,9 @@ from tests.drill.report import Finding, Progress, at_least, seconds_of
 NAME = "failpoints"
 LEASE, SWEEP = 4.0, 1.0
 MARGIN = 1.0  # for a busy machine
-# What a scheduler commits on its own, each second or so, with jobs to hand out: many at once, or, where owners
-# died again and again at the same task, one at a time, claimed first.
-STEPS = ("hand_out", "claim", "dispatch", "adopt", "renew", "put_back", "master", "lose")
+# What a scheduler commits on its own, each second or so, with jobs to hand out: many at once, or, where
+# owners died again and again at the same task, one at a time, claimed first.
+STEPS = ("hand_out", "claim", "dispatch", "adopt", "renew", "put_back", "master")
 WITH_CARE = ("claim", "dispatch")
 POINTS = [f"{moment}_commit_{step}" for step in STEPS for moment in ("before", "after")]
 CAUGHT_UP = 0.5  # seconds that the oldest waits
