@@ -9,14 +9,12 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 import structlog
-from redis import RedisError
 
 from orchestrator import errors
 from orchestrator.cluster import lifecycle as cluster
 from orchestrator.cluster.lifecycle import SCHEDULER, WORKER, NodeAlive
 from orchestrator.tasks import partitions
 from orchestrator.tasks.claim import Ownership
-from orchestrator.tasks.hints import publish_owners
 from orchestrator.transaction import SYSTEM_TENANT, Actor, Transaction
 from orchestrator.wiring import Parts
 from scheduler import joining, shares
@@ -188,7 +186,4 @@ class Membership:
             self._tell_senders()
 
     def _tell_senders(self) -> None:
-        try:
-            publish_owners(self._parts.redis, dict.fromkeys(self._owned, self.me.name))
-        except RedisError as error:
-            log.warning("owners_not_told", error=str(error)[:200])
+        self._parts.hints.tell_owners(dict.fromkeys(self._owned, self.me.name))

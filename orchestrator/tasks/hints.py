@@ -55,6 +55,7 @@ class Hints:
         self._app = celery_sender(redis_url)
         self._partitions: set[int] = set()
         self._tasks: list[tuple[str, str, int]] = []
+        self._mine: dict[int, str] = {}
         self._wake = threading.Condition()
         self._thread: threading.Thread | None = None
         self._owners: dict[int, str] = {}
@@ -72,6 +73,12 @@ class Hints:
             self._tasks.append((queue, guid, fence))
             self._notify()
 
+    def tell_owners(self, owned: dict[int, str]) -> None:
+        """Let senders of hints know who owns which partition, soon."""
+        with self._wake:
+            self._mine |= owned
+            self._notify()
+
     def _notify(self) -> None:
         if self._thread is None or not self._thread.is_alive():  # also after a fork
             self._thread = threading.Thread(target=self._run, name="hints", daemon=True)
@@ -81,11 +88,14 @@ class Hints:
     def _run(self) -> None:
         while True:
             with self._wake:
-                while not (self._partitions or self._tasks):
+                while not (self._partitions or self._tasks or self._mine):
                     self._wake.wait()
                 partitions, self._partitions = self._partitions, set()
                 tasks, self._tasks = self._tasks, []
+                mine, self._mine = self._mine, {}
             try:
+                if mine:
+                    self._redis.hset(OWNERS, mapping={str(number): node for number, node in mine.items()})
                 failpoints.reached("before_hint")
                 self._publish(partitions, tasks)
                 failpoints.reached("after_hint")
@@ -142,9 +152,3 @@ class Hints:
             self._owners = {int(key): value.decode() for key, value in found.items()}
             self._owners_read = time.monotonic()
         return self._owners.get(partition)
-
-
-def publish_owners(redis: Redis, owned: dict[int, str]) -> None:
-    """Tell senders of hints who owns which partition."""
-    if owned:
-        redis.hset(OWNERS, mapping={str(partition): node for partition, node in owned.items()})

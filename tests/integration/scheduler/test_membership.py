@@ -13,6 +13,7 @@ from orchestrator.cluster.lifecycle import NodeAlive
 from orchestrator.tasks.hints import OWNERS
 from orchestrator.tasks.model import Partition
 from scheduler.membership import Membership
+from tests.acceptance.cluster import eventually
 from tests.integration.conftest import on
 from tests.integration.scene import Scene
 from tests.integration.scheduler.conftest import EVERY, MakeMember, MakeParts, die
@@ -86,7 +87,9 @@ def test_cursors_outlive_a_renewal_and_not_a_loss(scene: Scene, member: MakeMemb
 
 def test_senders_are_told_who_owns_what(scene: Scene, member: MakeMember) -> None:
     only = member(1, size=1)
-    told = only._parts.redis.hgetall(OWNERS)
+    redis = only._parts.redis
+    eventually(lambda: redis.hlen(OWNERS) == len(EVERY), "all partitions are told")
+    told = redis.hgetall(OWNERS)
     assert {int(partition) for partition in told} == EVERY
     assert set(told.values()) == {b"scheduler-1"}
 
