@@ -31,6 +31,8 @@ PERFORM = "workers.perform"
 OWNERS = "botswain:owners"
 OWNERS_FRESH_SECONDS = 1.0
 PAUSE_AFTER_FAILURE_SECONDS = 1.0
+# The last is redis-py's, of a connection that is closed while it reads from it.
+AWAY = (OperationalError, RedisError, OSError, AttributeError)
 
 
 def node_queue(node: str) -> str:
@@ -99,7 +101,7 @@ class Hints:
                 failpoints.reached("before_hint")
                 self._publish(partitions, tasks)
                 failpoints.reached("after_hint")
-            except (OperationalError, RedisError, OSError) as error:
+            except AWAY as error:
                 log.warning("hints_not_sent", error=str(error)[:200])
                 time.sleep(PAUSE_AFTER_FAILURE_SECONDS)
 
