@@ -70,9 +70,9 @@ def test_those_who_come_meanwhile_are_done_together_and_in_order() -> None:
     batcher = Batcher(gate)
     first = submit_all(batcher, [1])
     assert gate.began.wait(10)
-    rest = {}
+    rest: dict[int, dict[int, object]] = {}
     for count, request in enumerate((2, 3, 4), start=1):
-        rest |= {("threads", request): submit_all(batcher, [request])}
+        rest |= {request: submit_all(batcher, [request])}
         waiting(batcher, "", count)
     gate.go.set()
     assert ended(first) == {1: 10}

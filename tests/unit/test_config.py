@@ -120,7 +120,7 @@ def test_the_driver_is_filled_in(given: str, driver: str) -> None:
 def test_it_cannot_be_changed() -> None:
     config = Config.load(GOOD)
     with pytest.raises(ValidationError):
-        config.port = 1  # type: ignore[misc]
+        config.port = 1
 
 
 def test_no_secret_is_in_a_text_of_the_configuration() -> None:

@@ -14,7 +14,9 @@ from typing import Any
 import click
 import pytest
 import redis
-import yaml
+import yaml  # type: ignore[import-untyped]
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from sqlalchemy import create_engine, text
 
 from orchestrator.api.processes import FORM_ROOM
@@ -230,7 +232,7 @@ def test_redis_starts_as_compose_says(redis_of_compose: tuple[str, int, int]) ->
     password, port, pid = redis_of_compose
 
     def answers(**how: Any) -> bool:
-        with redis.Redis(port=port, retry=None, **how) as client:
+        with redis.Redis(port=port, retry=Retry(NoBackoff(), 0), **how) as client:
             try:
                 return bool(client.ping())
             except (redis.ConnectionError, redis.AuthenticationError):

@@ -28,7 +28,7 @@ MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 
 
 def at(zone: str, *wall: int, fold: int = 0) -> datetime:
-    return datetime(*wall, tzinfo=ZoneInfo(zone), fold=fold)  # type: ignore[arg-type, misc]
+    return datetime(*wall, tzinfo=ZoneInfo(zone), fold=fold)  # type: ignore[arg-type]
 
 
 def open_minutes(window: Window, begin: datetime, end: datetime) -> int:

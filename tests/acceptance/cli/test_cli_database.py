@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 from tests.acceptance.cli.conftest import botswain
 
@@ -22,7 +23,7 @@ def test_what_is_wrong_is_said_all_at_once() -> None:
 
 def test_a_database_is_migrated_checked_and_given_a_token(tmp_path: Path, redis_url: str) -> None:
     url = f"sqlite:///{tmp_path / 'botswain.db'}"
-    settings = {"DATABASE_URL": url, "REDIS_URL": redis_url, "BOTSWAIN_SECRET_KEY": SECRET}
+    settings: dict[str, Any] = {"DATABASE_URL": url, "REDIS_URL": redis_url, "BOTSWAIN_SECRET_KEY": SECRET}
     empty = botswain("check", **settings)
     assert (empty.returncode, empty.stdout) == (
         1,
@@ -44,7 +45,7 @@ def test_a_database_is_migrated_checked_and_given_a_token(tmp_path: Path, redis_
 
 
 def test_a_database_that_is_away_is_named_without_its_password(redis_url: str) -> None:
-    settings = {"REDIS_URL": redis_url, "BOTSWAIN_SECRET_KEY": SECRET}
+    settings: dict[str, Any] = {"REDIS_URL": redis_url, "BOTSWAIN_SECRET_KEY": SECRET}
     away = "mysql+pymysql://clerk:hunter2@127.0.0.1:1/botswain"
     for command in (["check"], ["migrate"], ["token", "create", "--role", "admin"]):
         ended = botswain(*command, DATABASE_URL=away, **settings)
@@ -59,7 +60,7 @@ def test_a_redis_that_throws_things_away_is_said(tmp_path: Path, redis_url: str)
     import redis
 
     url = f"sqlite:///{tmp_path / 'botswain.db'}"
-    settings = {"DATABASE_URL": url, "REDIS_URL": redis_url, "BOTSWAIN_SECRET_KEY": SECRET}
+    settings: dict[str, Any] = {"DATABASE_URL": url, "REDIS_URL": redis_url, "BOTSWAIN_SECRET_KEY": SECRET}
     with redis.Redis.from_url(redis_url) as client:
         client.config_set("maxmemory-policy", "allkeys-lru")
         try:

@@ -23,14 +23,14 @@ def abort(run: Run, person: Person) -> None:
     run.end(ABORTED)
 
 
-ENDS: dict[str, Callable[[Run, Person], None]] = {
+ENDS: dict[str, Callable[[Run, Person], object]] = {
     "success": lambda run, _: run.end(SUCCESS),
     "failure": lambda run, _: run.end(FAILED),
     "stop": stop,
     "abort": abort,
-    "an abort that nobody answers": lambda run, person: person.post(f"/jobs/{run.job}/abort") and None,
-    "silence": lambda run, _: run.robot.beat(WORKING, run.job) and None,
-    "ready in mid-run": lambda run, _: run.robot.beat() and None,
+    "an abort that nobody answers": lambda run, person: person.post(f"/jobs/{run.job}/abort"),
+    "silence": lambda run, _: run.robot.beat(WORKING, run.job),
+    "ready in mid-run": lambda run, _: run.robot.beat(),
 }
 
 

@@ -2,7 +2,7 @@
 
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from secrets import token_hex
 
 import httpx
@@ -124,7 +124,7 @@ def test_a_reader_in_line_does_not_hold_up_a_writer(
     crowd[0].unlock(resource)
 
 
-def hang_up(run: Run, path: str, body: dict[str, object], **headers: str) -> None:
+def hang_up(run: Run, path: str, body: Mapping[str, object], **headers: str) -> None:
     """Ask, and be gone before there is an answer."""
     lost = run.through(run.url)
     with pytest.raises(httpx.ReadTimeout):

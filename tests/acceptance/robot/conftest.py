@@ -245,6 +245,9 @@ class Agent:
         return self.log.read_text(encoding="utf-8")
 
 
+StartAgent = Callable[..., Agent]
+
+
 @pytest.fixture(scope="session")
 def pyz(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("agent") / "robot.pyz"
@@ -265,7 +268,7 @@ def work(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def start(pyz: Path, server: FakeServer, work: Path, tmp_path: Path) -> Iterator[Callable[..., Agent]]:
+def start(pyz: Path, server: FakeServer, work: Path, tmp_path: Path) -> Iterator[StartAgent]:
     """Start an agent; options go to its command line, variables to its environment."""
     agents: list[Agent] = []
 

@@ -5,7 +5,7 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -84,12 +84,15 @@ class Queues:
         return {r["path"].split("/")[4]: r["body"] for r in self.requests if r["path"].endswith(verb)}
 
 
-@pytest.fixture
-def queues(server):
-    """Give the fake server queues with these values."""
-    made = []
+MakeQueues = Callable[..., Queues]
 
-    def give(*values):
+
+@pytest.fixture
+def queues(server: Any) -> Iterator[MakeQueues]:
+    """Give the fake server queues with these values."""
+    made: list[Queues] = []
+
+    def give(*values: Any) -> Queues:
         found, protocol = Queues(*values), server.serve
         made.append(found)
         server.serve = lambda request: (found.serve if request.path.startswith("/api/v1/") else protocol)(

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 import workers.robot
+from tests.acceptance.robot.conftest import FakeServer, StartAgent
+from tests.acceptance.robot.fake_queues import MakeQueues
 
 OLDEST = "3.9"
 # Where people's tools put it, beside PATH.
@@ -54,14 +56,16 @@ def oldest() -> str:
     pytest.skip(f"no Python {OLDEST} on this machine")
 
 
-def test_every_module_is_imported(oldest, pyz):
+def test_every_module_is_imported(oldest: str, pyz: Path) -> None:
     command = [oldest, "-I", "-W", "error", "-c", EVERY_MODULE, str(pyz), str(SCRIPT_MODULE)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) >= 15
 
 
-def test_a_job_works_a_queue_off(oldest, server, start, queues, work):
+def test_a_job_works_a_queue_off(
+    oldest: str, server: FakeServer, start: StartAgent, queues: MakeQueues, work: Path
+) -> None:
     robin = queues("good", "bug", "last")
     job = server.add(SCRIPT, parameters={"n": 7})
     agent = start("--once", python=oldest)
@@ -75,7 +79,9 @@ def test_a_job_works_a_queue_off(oldest, server, start, queues, work):
     }
 
 
-def test_a_soft_stop_reaches_it(oldest, server, start, queues):
+def test_a_soft_stop_reaches_it(
+    oldest: str, server: FakeServer, start: StartAgent, queues: MakeQueues
+) -> None:
     robin = queues()
     job = server.add("from botswain import queue\nfor item in queue('q').take(wait=300): pass")
     agent = start("--once", python=oldest)

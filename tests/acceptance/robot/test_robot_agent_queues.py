@@ -1,8 +1,12 @@
 """Queues in a script's hands: a real agent, its broker, and a server with resources in memory."""
 
 import socket
+from pathlib import Path
 
 import pytest
+
+from tests.acceptance.robot.conftest import FakeServer, StartAgent
+from tests.acceptance.robot.fake_queues import MakeQueues
 
 LOOP = """
 from botswain import queue, result, BusinessError
@@ -23,7 +27,9 @@ result(seen)
 """
 
 
-def test_a_loop_with_blocks_says_how_each_item_ended(server, start, queues, basic, guid, work):
+def test_a_loop_with_blocks_says_how_each_item_ended(
+    server: FakeServer, start: StartAgent, queues: MakeQueues, basic: str, guid: str, work: Path
+) -> None:
     robin = queues("good", "bad", "bug", "later", "told")
     job = server.add(LOOP)
     start("--once").ends()
@@ -54,7 +60,9 @@ def test_a_loop_with_blocks_says_how_each_item_ended(server, start, queues, basi
     assert not any(guid.encode() in content for content in written)
 
 
-def test_a_plain_loop_finishes_what_it_leaves_behind_and_not_what_breaks_it(server, start, queues):
+def test_a_plain_loop_finishes_what_it_leaves_behind_and_not_what_breaks_it(
+    server: FakeServer, start: StartAgent, queues: MakeQueues
+) -> None:
     robin = queues(1, 2, 3)
     job = server.add(
         "from botswain import queue\nfor item in queue('q').take():\n    if item.value == 3: raise ValueError"
@@ -64,7 +72,9 @@ def test_a_plain_loop_finishes_what_it_leaves_behind_and_not_what_breaks_it(serv
     assert list(robin.said("finish")) == ["r1", "r2"]
 
 
-def test_a_script_that_fails_every_item_is_stopped_before_it_spoils_the_queue(server, start, queues, work):
+def test_a_script_that_fails_every_item_is_stopped_before_it_spoils_the_queue(
+    server: FakeServer, start: StartAgent, queues: MakeQueues, work: Path
+) -> None:
     robin = queues(*range(15))
     job = server.add("from botswain import queue\nfor item in queue('q').take():\n    with item: 1 / 0")
     start("--once").ends()
@@ -76,7 +86,9 @@ def test_a_script_that_fails_every_item_is_stopped_before_it_spoils_the_queue(se
     assert "TooManyFailures: 10 in a row failed" in job.fields["error"]
 
 
-def test_a_soft_stop_ends_the_wait_and_the_loop(server, start, queues):
+def test_a_soft_stop_ends_the_wait_and_the_loop(
+    server: FakeServer, start: StartAgent, queues: MakeQueues
+) -> None:
     robin = queues("one")
     job = server.add(
         "from botswain import queue\nfor item in queue('q').take(wait=300):\n    with item: print(item.value)"
@@ -91,7 +103,9 @@ def test_a_soft_stop_ends_the_wait_and_the_loop(server, start, queues):
     agent.ends()
 
 
-def test_a_server_that_is_away_is_asked_again_with_the_same_key(server, start, queues):
+def test_a_server_that_is_away_is_asked_again_with_the_same_key(
+    server: FakeServer, start: StartAgent, queues: MakeQueues
+) -> None:
     robin = queues("one")
     robin.fault = lambda request: (503, {"detail": "away"}) if len(robin.requests) in (1, 3) else None
     job = server.add("from botswain import queue\nfor item in queue('q').take():\n    with item: pass")
@@ -101,7 +115,9 @@ def test_a_server_that_is_away_is_asked_again_with_the_same_key(server, start, q
     assert keys[0] == keys[1] and keys[2] == keys[3] and len(set(keys)) == 3
 
 
-def test_a_refusal_is_an_exception_that_names_its_code(server, start, queues):
+def test_a_refusal_is_an_exception_that_names_its_code(
+    server: FakeServer, start: StartAgent, queues: MakeQueues
+) -> None:
     robin = queues("one")
     problem = {"title": "t", "detail": "The lock has passed on.", "code": "stale_fence", "status": 409}
     robin.fault = lambda request: (409, problem) if request["path"].endswith("finish") else None
@@ -114,7 +130,7 @@ def test_a_refusal_is_an_exception_that_names_its_code(server, start, queues):
     assert job.result == [409, "stale_fence", "The lock has passed on."]
 
 
-def test_adding(server, start, queues):
+def test_adding(server: FakeServer, start: StartAgent, queues: MakeQueues) -> None:
     robin = queues()
     job = server.add(
         "import datetime\nfrom botswain import queue, result\n"
@@ -151,7 +167,9 @@ result({
 """
 
 
-def test_the_door_opens_to_the_token_alone_and_closes_with_the_run(server, start, queues, work):
+def test_the_door_opens_to_the_token_alone_and_closes_with_the_run(
+    server: FakeServer, start: StartAgent, queues: MakeQueues, work: Path
+) -> None:
     robin = queues()
     job = server.add(DOOR)
     agent = start()

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.acceptance.robot.conftest import Call, FakeServer, StartAgent
+
 EVERYTHING = """
 import os, sys, json
 from botswain import arguments, result, progress, should_stop, log, job, task
@@ -24,7 +26,7 @@ result({
 """
 
 
-def zipped(**files):
+def zipped(**files: str) -> bytes:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, text in files.items():
@@ -32,7 +34,9 @@ def zipped(**files):
     return packed.getvalue()
 
 
-def test_a_job_is_run_and_its_result_reported(server, start, work, basic, guid):
+def test_a_job_is_run_and_its_result_reported(
+    server: FakeServer, start: StartAgent, work: Path, basic: str, guid: str
+) -> None:
     job = server.add(EVERYTHING, parameters={"кому": "Ñandú"})
     agent = start("--once")
     assert agent.ends() == 0
@@ -52,7 +56,9 @@ def test_a_job_is_run_and_its_result_reported(server, start, work, basic, guid):
     assert guid not in agent.output.lower() and "Traceback" not in agent.output
 
 
-def test_a_script_of_another_exit_code_fails_with_the_last_lines_of_its_stderr(server, start):
+def test_a_script_of_another_exit_code_fails_with_the_last_lines_of_its_stderr(
+    server: FakeServer, start: StartAgent
+) -> None:
     job = server.add(
         "import sys\nfor n in range(99): print('line', n, file=sys.stderr)\nraise ValueError('НДС')"
     )
@@ -63,13 +69,15 @@ def test_a_script_of_another_exit_code_fails_with_the_last_lines_of_its_stderr(s
     assert "line 50" not in job.fields["error"]
 
 
-def test_a_script_that_dies_of_a_signal_nobody_asked_for_has_failed(server, start):
+def test_a_script_that_dies_of_a_signal_nobody_asked_for_has_failed(
+    server: FakeServer, start: StartAgent
+) -> None:
     job = server.add("import os, signal\nos.kill(os.getpid(), signal.SIGTERM)")
     assert start("--once").ends() == 0
     assert (job.status, job.fields["error"]) == (5, "the script was ended by SIGTERM")
 
 
-def test_a_folder_package_runs_its_entry_with_its_own_modules(server, start):
+def test_a_folder_package_runs_its_entry_with_its_own_modules(server: FakeServer, start: StartAgent) -> None:
     package = zipped(
         flows__in__main__dot__py="import side\nfrom flows import near\nimport botswain\n"
         "botswain.result(side.N + near.N)",
@@ -83,7 +91,7 @@ def test_a_folder_package_runs_its_entry_with_its_own_modules(server, start):
     assert server.kinds().count("package") == 1
 
 
-def test_arguments_that_are_no_object_arrive_as_they_are(server, start):
+def test_arguments_that_are_no_object_arrive_as_they_are(server: FakeServer, start: StartAgent) -> None:
     job = server.add("from botswain import arguments, result\nresult(arguments)", parameters=["a", 1])
     none = server.add("from botswain import arguments, result\nresult(arguments)")
     assert start("--once").ends() == 0
@@ -106,27 +114,35 @@ def test_arguments_that_are_no_object_arrive_as_they_are(server, start):
         ),
     ],
 )
-def test_a_result_that_cannot_be_handed_over_is_a_failure_that_says_why(server, start, source, words):
+def test_a_result_that_cannot_be_handed_over_is_a_failure_that_says_why(
+    server: FakeServer, start: StartAgent, source: str, words: str
+) -> None:
     job = server.add(source)
     assert start("--once").ends() == 0
     assert job.status == 5 and words in job.fields["error"]
 
 
-def test_the_robots_identity_is_not_where_its_script_looks(server, start, guid):
+def test_the_robots_identity_is_not_where_its_script_looks(
+    server: FakeServer, start: StartAgent, guid: str
+) -> None:
     job = server.add(EVERYTHING, parameters={"кому": ""})
     assert start("--once", BOTSWAIN_ROBOT_SECRET="hush-hush").ends() == 0
     seen = json.dumps(job.result).lower()
     assert guid not in seen and "hush-hush" not in seen
 
 
-def test_the_stronger_form_of_authentication_carries_the_secret(server, start, guid):
+def test_the_stronger_form_of_authentication_carries_the_secret(
+    server: FakeServer, start: StartAgent, guid: str
+) -> None:
     assert start("--once", BOTSWAIN_ROBOT_SECRET="hush").ends() == 0
     import base64
 
     assert base64.b64decode(server.calls[0].authorization.split()[1]).decode() == f"{guid}:hush"
 
 
-def test_a_second_attempt_has_a_folder_of_its_own_and_old_runs_go(server, start, work):
+def test_a_second_attempt_has_a_folder_of_its_own_and_old_runs_go(
+    server: FakeServer, start: StartAgent, work: Path
+) -> None:
     job = server.add("print(1)")
     (work / "runs" / job.guid).mkdir(parents=True)
     for number in range(60):
@@ -139,11 +155,13 @@ def test_a_second_attempt_has_a_folder_of_its_own_and_old_runs_go(server, start,
 
 
 @pytest.mark.parametrize("answer", [404, 409])
-def test_a_job_that_may_not_begin_is_not_run(server, start, tmp_path, answer):
+def test_a_job_that_may_not_begin_is_not_run(
+    server: FakeServer, start: StartAgent, tmp_path: Path, answer: int
+) -> None:
     mark = tmp_path / "ran"
     job = server.add(f"open({str(mark)!r}, 'w')")
 
-    def gone(call):
+    def gone(call: Call) -> int | None:
         if call.kind == "begin":
             job.status = 7
             return answer
@@ -154,14 +172,18 @@ def test_a_job_that_may_not_begin_is_not_run(server, start, tmp_path, answer):
     assert not mark.exists() and "end" not in server.kinds()
 
 
-def test_a_package_of_another_digest_is_not_run(server, start, tmp_path):
+def test_a_package_of_another_digest_is_not_run(
+    server: FakeServer, start: StartAgent, tmp_path: Path
+) -> None:
     mark = tmp_path / "ran"
     job = server.add(f"open({str(mark)!r}, 'w')", sha256="0" * 64)
     assert start("--once").ends() == 0
     assert job.begun == 1 and job.status == 5 and "SHA-256" in job.fields["error"] and not mark.exists()
 
 
-def test_a_harmful_archive_touches_nothing_and_says_why(server, start, work):
+def test_a_harmful_archive_touches_nothing_and_says_why(
+    server: FakeServer, start: StartAgent, work: Path
+) -> None:
     job = server.add(
         zipped(**{"../../evil__dot__py": "1", "__main____dot__py": "print(1)"}), name="__main__.py"
     )
@@ -170,14 +192,14 @@ def test_a_harmful_archive_touches_nothing_and_says_why(server, start, work):
     assert not list(work.rglob("evil.py")) and not list((work / "packages").iterdir())
 
 
-def test_a_package_that_is_gone_fails_the_run_at_once(server, start):
+def test_a_package_that_is_gone_fails_the_run_at_once(server: FakeServer, start: StartAgent) -> None:
     job = server.add("print(1)")
     server.fault = lambda call: 404 if call.kind == "package" else None
     assert start("--once").ends() == 0
     assert job.status == 5 and "the server answered 404" in job.fields["error"]
 
 
-def test_another_origin_is_not_told_who_the_robot_is(server, start):
+def test_another_origin_is_not_told_who_the_robot_is(server: FakeServer, start: StartAgent) -> None:
     job = server.add("print(1)")
     job.url = f"{server.url.replace('127.0.0.1', 'localhost')}/packages/{job.sha256}"
     assert start("--once").ends() == 0
@@ -185,7 +207,7 @@ def test_another_origin_is_not_told_who_the_robot_is(server, start):
     assert package.authorization == "" and job.status == 5
 
 
-def test_a_second_agent_does_not_share_a_work_folder(server, start):
+def test_a_second_agent_does_not_share_a_work_folder(server: FakeServer, start: StartAgent) -> None:
     start()
     server.until(lambda: server.calls)
     second = start("--once")
@@ -201,18 +223,22 @@ def test_a_second_agent_does_not_share_a_work_folder(server, start):
         (["--ca", "missing.pem"], "cannot be used as a CA"),
     ],
 )
-def test_a_mistake_in_the_command_is_named(start, options, words):
+def test_a_mistake_in_the_command_is_named(start: StartAgent, options: list[str], words: str) -> None:
     agent = start("--once", *options)
     assert agent.ends() == 2 and words in agent.output and "Traceback" not in agent.output
 
 
-def test_a_robot_that_the_server_does_not_know_says_so(server, start, guid):
+def test_a_robot_that_the_server_does_not_know_says_so(
+    server: FakeServer, start: StartAgent, guid: str
+) -> None:
     server.known = False
     agent = start("--once")
     assert agent.ends() == 1 and "does not accept this robot" in agent.output and guid not in agent.output
 
 
-def test_a_work_folder_that_cannot_be_made_is_named(server, start, work):
+def test_a_work_folder_that_cannot_be_made_is_named(
+    server: FakeServer, start: StartAgent, work: Path
+) -> None:
     work.write_text("a file")
     agent = start("--once")
     assert agent.ends() == 2 and "cannot be used" in agent.output and "Traceback" not in agent.output

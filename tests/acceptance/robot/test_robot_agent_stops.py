@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.acceptance.robot.conftest import Call, FakeServer, StartAgent
+
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -16,7 +18,7 @@ POLLS = "import time\nfrom botswain import should_stop, result\nshould_stop()\n"
 SLEEPS = READY + "import time\ntime.sleep(60)\n"
 
 
-def begun(server, mark: Path) -> None:
+def begun(server: FakeServer, mark: Path) -> None:
     """Wait until the script says that it is there; heartbeats wake the condition."""
     server.until(mark.exists)
 
@@ -29,7 +31,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-def dead(server, *pids: int) -> None:
+def dead(server: FakeServer, *pids: int) -> None:
     end = time.monotonic() + 10
     while any(map(alive, pids)):
         assert time.monotonic() < end, "a process of the run is still alive"
@@ -37,7 +39,7 @@ def dead(server, *pids: int) -> None:
 
 
 @pytest.fixture
-def mark(tmp_path):
+def mark(tmp_path: Path) -> Path:
     return tmp_path / "mark"
 
 
@@ -65,7 +67,9 @@ def mark(tmp_path):
         ),
     ],
 )
-def test_a_soft_stop_ends_as_the_script_ends(server, start, mark, source, status):
+def test_a_soft_stop_ends_as_the_script_ends(
+    server: FakeServer, start: StartAgent, mark: Path, source: str, status: int
+) -> None:
     job = server.add(source.format(mark=str(mark)))
     agent = start("--once")
     begun(server, mark)
@@ -75,7 +79,9 @@ def test_a_soft_stop_ends_as_the_script_ends(server, start, mark, source, status
     assert ("really" in job.fields.get("error", "")) == ("really" in source)
 
 
-def test_a_script_that_never_asks_may_still_clean_up(server, start, mark, tmp_path):
+def test_a_script_that_never_asks_may_still_clean_up(
+    server: FakeServer, start: StartAgent, mark: Path, tmp_path: Path
+) -> None:
     cleaned = tmp_path / "cleaned"
     source = f"import botswain, time\ntry:\n  {READY}  time.sleep(60)\n"
     source += f"finally: open({str(cleaned)!r}, 'w').close()\n"
@@ -87,7 +93,9 @@ def test_a_script_that_never_asks_may_still_clean_up(server, start, mark, tmp_pa
 
 
 @posix
-def test_a_soft_stop_that_is_not_obeyed_is_waited_for_until_the_hard_one(server, start, mark):
+def test_a_soft_stop_that_is_not_obeyed_is_waited_for_until_the_hard_one(
+    server: FakeServer, start: StartAgent, mark: Path
+) -> None:
     source = "import signal\nsignal.signal(15, signal.SIG_IGN)\n" + SLEEPS
     job = server.add(source.format(mark=str(mark)))
     agent = start("--once")
@@ -101,7 +109,9 @@ def test_a_soft_stop_that_is_not_obeyed_is_waited_for_until_the_hard_one(server,
 
 
 @linux
-def test_a_hard_stop_kills_grandchildren_also_those_that_left_the_group(server, start, mark, tmp_path):
+def test_a_hard_stop_kills_grandchildren_also_those_that_left_the_group(
+    server: FakeServer, start: StartAgent, mark: Path, tmp_path: Path
+) -> None:
     child = "import time; time.sleep(60)"
     source = f"""
 import subprocess, sys, time
@@ -121,17 +131,21 @@ time.sleep(60)
 
 
 @linux
-def test_what_a_script_leaves_running_ends_with_its_run(server, start, mark):
+def test_what_a_script_leaves_running_ends_with_its_run(
+    server: FakeServer, start: StartAgent, mark: Path
+) -> None:
     source = "import subprocess, sys\nopen({mark!r}, 'w').write(str(subprocess.Popen(['sleep', '60']).pid))"
     job = server.add(source.format(mark=str(mark)))
     assert start("--once").ends() == 0 and job.status == 4
     dead(server, int(mark.read_text()))
 
 
-def test_an_abort_that_overtakes_a_stop_is_reported_as_aborted(server, start, mark):
+def test_an_abort_that_overtakes_a_stop_is_reported_as_aborted(
+    server: FakeServer, start: StartAgent, mark: Path
+) -> None:
     job = server.add((POLLS + "while not should_stop(): time.sleep(0.01)").format(mark=str(mark)))
 
-    def escalate(call):
+    def escalate(call: Call) -> None:
         if call.kind == "end" and call.form["status"] == "7":
             job.status = 2
 
@@ -142,7 +156,9 @@ def test_an_abort_that_overtakes_a_stop_is_reported_as_aborted(server, start, ma
     assert agent.ends() == 0 and job.status == 3
 
 
-def test_progress_of_a_run_that_the_server_gave_up_ends_it_without_a_report(server, start, mark):
+def test_progress_of_a_run_that_the_server_gave_up_ends_it_without_a_report(
+    server: FakeServer, start: StartAgent, mark: Path
+) -> None:
     source = f"import time\nfrom botswain import progress\n{READY}"
     source += "while True:\n  for n in range(99): progress(n); time.sleep(.02)"
     job = server.add(source.format(mark=str(mark)))
@@ -155,7 +171,9 @@ def test_progress_of_a_run_that_the_server_gave_up_ends_it_without_a_report(serv
 
 
 @pytest.mark.parametrize(("asked", "reported"), [(6, 7), (2, 3)])
-def test_a_refused_progress_tells_what_was_asked_for(server, start, mark, asked, reported):
+def test_a_refused_progress_tells_what_was_asked_for(
+    server: FakeServer, start: StartAgent, mark: Path, asked: int, reported: int
+) -> None:
     source = (
         "import time\nfrom botswain import progress, should_stop\nshould_stop()\n" + READY + "n = 0\n"
         "while not should_stop():\n  n = (n + 1) % 100; progress(n); time.sleep(.02)"
@@ -168,11 +186,13 @@ def test_a_refused_progress_tells_what_was_asked_for(server, start, mark, asked,
     assert agent.ends() == 0 and job.status == reported
 
 
-def test_a_job_stopped_before_its_begin_was_answered_is_not_run(server, start, mark):
+def test_a_job_stopped_before_its_begin_was_answered_is_not_run(
+    server: FakeServer, start: StartAgent, mark: Path
+) -> None:
     job = server.add(READY.format(mark=str(mark)))
     lost = iter(["after"])
 
-    def lose_begin(call):
+    def lose_begin(call: Call) -> str | None:
         if call.kind == "begin":
             fault = next(lost, None)
             job.status = 6 if fault is None else job.status
@@ -186,7 +206,7 @@ def test_a_job_stopped_before_its_begin_was_answered_is_not_run(server, start, m
 
 @posix
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_an_idle_agent_leaves_at_once_when_asked(server, start, number):
+def test_an_idle_agent_leaves_at_once_when_asked(server: FakeServer, start: StartAgent, number: int) -> None:
     agent = start()
     server.until(lambda: server.calls)
     began = time.monotonic()
@@ -196,7 +216,9 @@ def test_an_idle_agent_leaves_at_once_when_asked(server, start, number):
 
 
 @posix
-def test_an_agent_asked_to_leave_stops_its_script_reports_and_leaves(server, start, mark):
+def test_an_agent_asked_to_leave_stops_its_script_reports_and_leaves(
+    server: FakeServer, start: StartAgent, mark: Path
+) -> None:
     job, other = server.add(SLEEPS.format(mark=str(mark))), server.add("print(1)")
     agent = start()
     begun(server, mark)
@@ -207,7 +229,7 @@ def test_an_agent_asked_to_leave_stops_its_script_reports_and_leaves(server, sta
 
 
 @posix
-def test_an_agent_asked_twice_aborts(server, start, mark):
+def test_an_agent_asked_twice_aborts(server: FakeServer, start: StartAgent, mark: Path) -> None:
     job = server.add(("import signal\nsignal.signal(15, signal.SIG_IGN)\n" + SLEEPS).format(mark=str(mark)))
     agent = start()
     begun(server, mark)
@@ -218,7 +240,9 @@ def test_an_agent_asked_twice_aborts(server, start, mark):
 
 
 @linux
-def test_a_killed_agent_takes_its_script_along_and_the_next_one_clears_the_rest(server, start, mark):
+def test_a_killed_agent_takes_its_script_along_and_the_next_one_clears_the_rest(
+    server: FakeServer, start: StartAgent, mark: Path
+) -> None:
     child = "import subprocess, os, time\nfar = subprocess.Popen(['sleep', '60'], start_new_session=True)\n"
     source = child + "open({mark!r} + 'x', 'w').write(f'{{os.getpid()}} {{far.pid}}')\n"
     source += "os.replace({mark!r} + 'x', {mark!r})\ntime.sleep(60)"
@@ -236,7 +260,9 @@ def test_a_killed_agent_takes_its_script_along_and_the_next_one_clears_the_rest(
 
 
 @linux
-def test_no_argument_of_any_child_names_the_robot(server, start, mark, guid):
+def test_no_argument_of_any_child_names_the_robot(
+    server: FakeServer, start: StartAgent, mark: Path, guid: str
+) -> None:
     server.add(SLEEPS.format(mark=str(mark)))
     agent = start()
     begun(server, mark)

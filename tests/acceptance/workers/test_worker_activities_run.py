@@ -43,8 +43,9 @@ def test_a_node_is_seen_by_celery_and_by_people(office: Office) -> None:
     assert seen["activities"] == ["botswain.command", "botswain.echo", "botswain.sleep", "botswain.webhook"]
     assert (seen["backends"], seen["slots"], seen["pid"]) == (["child-process"], 4, node.pid)
     hostname = office.celery_name(node.name)
-    queues = office.celery().control.inspect([hostname], timeout=5).active_queues()[hostname]
-    assert {queue["name"] for queue in queues} == {"activities", f"node.{node.name}"}
+    told = office.celery().control.inspect([hostname], timeout=5).active_queues()
+    assert told is not None
+    assert {queue["name"] for queue in told[hostname]} == {"activities", f"node.{node.name}"}
 
 
 def test_forged_messages_do_nothing_and_the_node_lives(office: Office) -> None:

@@ -16,6 +16,7 @@ from orchestrator.audit import AuditRecord
 from orchestrator.tasks.model import IdempotencyKey
 from orchestrator.tenancy import DEFAULT_TENANT
 from orchestrator.transaction import Actor
+from orchestrator.triggers import calls as verbs
 from orchestrator.triggers import lifecycle
 from orchestrator.triggers.model import Firing, Trigger
 from orchestrator.wiring import Parts
@@ -169,7 +170,7 @@ def test_a_mistake_of_the_server_is_logged_without_the_secret(
     hook: Hook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     secret = hook.secret()
-    monkeypatch.setattr(calls.verbs, "call", lambda *_: 1 / 0)
+    monkeypatch.setattr(verbs, "call", lambda *_: 1 / 0)
     with capture_logs() as entries:
         answer = hook.call(address=f"/{secret}")
     assert answer.status_code == 500 and secret not in answer.text

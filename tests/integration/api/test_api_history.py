@@ -255,7 +255,11 @@ def test_tasks_are_read_and_repeated_and_retried_as_before(
     fences = {task.guid: task.fence for task in scheduler.claim(Lane.WORKER)}
     for task in made:
         node.post(f"{V1}/tasks/{task}/start", {"fence": fences[task], "node": "n1"})
-    ends = {made[0]: {"result": 1}, made[1]: {"error": "no"}, made[2]: {"error": "no"}}
+    ends: dict[str, dict[str, Any]] = {
+        made[0]: {"result": 1},
+        made[1]: {"error": "no"},
+        made[2]: {"error": "no"},
+    }
 
     def say(task: str) -> list[Any]:
         said = [node.post(f"{V1}/tasks/{task}/finish", {"fence": fences[task], **ends[task]})]

@@ -39,6 +39,7 @@ def speak(app: Flask, admin: Caller) -> Speak:
         values = fields if path == "job/update" else {"RobotGUID": guid, **fields}
         answer = client.open(f"/api/{path}", method=method, data=values, headers=header)
         assert answer.status_code == 200, answer.text
+        assert answer.json is not None
         return dict(answer.json)
 
     return say

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, bindparam, create_engine, literal, make_url, select, update
+from sqlalchemy import Connection, Engine, bindparam, create_engine, literal, make_url, select, update
 
 from orchestrator.database import DatabaseClock, UtcDateTime, database_time, engine_options, prepare
 from orchestrator.errors import Unavailable
@@ -192,7 +192,7 @@ def overrun(engine: Engine, statement: str, connections: int) -> Iterator[None]:
     with engine.connect() as first:
         first.exec_driver_sql(statement)
     others = [Transactions(create_engine(engine.url)) for _ in range(connections)]
-    held = []
+    held: list[Connection] = []
     try:
         refused = False
         while others[len(held) :] and not refused:

@@ -54,6 +54,7 @@ def test_a_node_is_registered_renewed_and_leaves(scene: Scene) -> None:
     (row,) = scene.run(lambda tx: cluster.living(tx, SCHEDULER))
     assert (row.name, row.incarnation, row.pid, row.cluster_size) == ("scheduler-1", me.incarnation, 4242, 2)
     renewed = scene.run(lambda tx: cluster.renew(tx, me, 2 * LEASE))
+    assert renewed is not None
     assert renewed.lease_until > row.lease_until
     scene.run(lambda tx: cluster.leave(tx, replace(me, incarnation="another")))
     assert len(scene.run(lambda tx: cluster.living(tx, SCHEDULER))) == 1
@@ -95,9 +96,13 @@ def test_a_node_that_overslept_its_lease_lives_on_if_nobody_came(scene: Scene) -
 def test_a_drained_node_is_told_with_its_renewal(scene: Scene) -> None:
     me = identity()
     register(scene, me)
-    assert not scene.run(lambda tx: cluster.renew(tx, me, LEASE)).is_draining
+    renewed = scene.run(lambda tx: cluster.renew(tx, me, LEASE))
+    assert renewed is not None
+    assert not renewed.is_draining
     scene.run(lambda tx: cluster.drain(tx, me.name))
-    assert scene.run(lambda tx: cluster.renew(tx, me, LEASE)).is_draining
+    renewed = scene.run(lambda tx: cluster.renew(tx, me, LEASE))
+    assert renewed is not None
+    assert renewed.is_draining
     with pytest.raises(NotFound):
         scene.run(lambda tx: cluster.drain(tx, "scheduler-9"))
 

@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
-import pymysql
+import pymysql  # type: ignore[import-untyped]
 import pytest
 from sqlalchemy import event, select, update
 from sqlalchemy.exc import DBAPIError

@@ -92,7 +92,7 @@ def _move(config: Config, fault: Fault, mutant: Mutant) -> int:
         return 2
     term = Term(member, parts, epoch)
     if mutant.epoch:
-        cluster.lock_lease = lambda *_: True  # type: ignore[assignment]
+        cluster.lock_lease = lambda *_: True
     moving.step.__defaults__ = (BATCH,)
     event.listen(engine, "after_cursor_execute", _trip(fault))
     try:

@@ -28,7 +28,7 @@ def work_off(scene: Scene, robot: Any) -> list[str]:
 
 def test_the_higher_priority_comes_first_then_the_older_whatever_the_line(scene: Scene) -> None:
     robot = scene.robot("r1", group="office")
-    orders = [
+    orders: list[dict[str, Any]] = [
         {"priority": 10},
         {"priority": 90, "group": "office"},
         {"priority": 10, "robot": "r1"},
@@ -153,6 +153,8 @@ def test_a_job_that_another_is_taking_is_passed_over_and_not_waited_for(scene: S
         theirs = scene.transactions.run(
             lambda own: consuming.consume(own, second, READY, LEASE), tenant_id=1, actor=actor_of(second)
         )
+        assert mine.job is not None
+        assert theirs.job is not None
         return mine.job.guid, theirs.job.guid
 
     assert scene.run(take_both) == (older, younger)

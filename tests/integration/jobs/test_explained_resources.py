@@ -9,6 +9,7 @@ import pytest
 
 from orchestrator.insights import job_resource
 from orchestrator.resources import create, lifecycle, queues
+from orchestrator.resources.conditions import Condition
 from orchestrator.resources.create import NewResource
 from orchestrator.resources.locks import Initiator, Mode
 from orchestrator.resources.model import ErrorKind
@@ -22,8 +23,8 @@ pytestmark = on("sqlite")
 
 @pytest.fixture
 def resource(scene: Scene) -> str:
-    policy = {"retry_application_errors": True, "retry_delay_seconds": 3600}
-    scene.run(lambda tx: queues.create(tx, NewQueue("q", **policy)))
+    new = NewQueue("q", retry_application_errors=True, retry_delay_seconds=3600)
+    scene.run(lambda tx: queues.create(tx, new))
     return scene.run(lambda tx: create.create(tx, "q", [NewResource(value=1)])[0])
 
 
@@ -71,7 +72,7 @@ def test_a_postponed_one_says_until_when(scene: Scene, resource: str) -> None:
 
 def test_a_retry_says_which_attempt_failed_and_when_the_next_is(scene: Scene, resource: str) -> None:
     def fail(tx: Any) -> None:
-        lifecycle.take(tx, "q", lifecycle.Condition.read({}), ALICE, (Mode.READ,), None, lambda ids: ids[0])
+        lifecycle.take(tx, "q", Condition.read({}), ALICE, (Mode.READ,), None, lambda ids: ids[0])
         lifecycle.finish(tx, resource, ALICE, error="x", error_kind=ErrorKind.APPLICATION)
 
     scene.run(fail)

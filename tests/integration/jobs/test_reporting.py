@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -15,6 +17,8 @@ from orchestrator.robots.lifecycle import NewRobot
 from orchestrator.transaction import Transaction
 from tests.integration.conftest import on
 from tests.integration.scene import Scene, actor_of, race
+
+Work = Callable[[Transaction], Any]
 
 
 def test_the_life_of_a_job_is_kept_whole(scene: Scene) -> None:
@@ -162,7 +166,7 @@ def test_abort_and_success_in_both_orders(scene: Scene, first: str) -> None:
     def succeed(tx: Transaction) -> Status:
         return report.report(tx, robot, Report(guid, Status.SUCCESS))
 
-    order = (abort, succeed) if first == "abort" else (succeed, abort)
+    order: tuple[Work, Work] = (abort, succeed) if first == "abort" else (succeed, abort)
     outcomes = scene.one_after_the_other(*order, actor=actor_of(robot))
     assert scene.job(guid).status == Status.SUCCESS
     if first == "abort":

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from orchestrator.insights import explain
+from orchestrator.insights import explain, jobs
 from orchestrator.insights.gauges import gauges
 from orchestrator.jobs import heartbeat, stalls
 from orchestrator.jobs.heartbeat import Beat
@@ -47,7 +47,7 @@ def touch(scene: Scene, guid: str, moment: Any) -> None:
 
 def reasons(scene: Scene, guid: str) -> list[str]:
     def work(tx: Any) -> list[str]:
-        row = explain.seen.found(tx, guid)
+        row = jobs.found(tx, guid)
         return [reason.code for reason in explain._reasons(tx, row, None)]  # type: ignore[arg-type]
 
     return scene.run(work)

@@ -25,7 +25,7 @@ from tests.integration.conftest import on
 from tests.integration.scene import Scene
 
 SEMAPHORES = ("SAP", "mail")
-NEEDS = ({}, {"SAP": 1}, {"mail": 1}, {"SAP": 2}, {"SAP": 1, "mail": 1})
+NEEDS: tuple[dict[str, int], ...] = ({}, {"SAP": 1}, {"mail": 1}, {"SAP": 2}, {"SAP": 1, "mail": 1})
 PROCESSES = ("p0", "p1", "p2")
 ENDS = ("success", "failure", "stop", "lost")
 

@@ -131,7 +131,7 @@ def report(status: Status) -> Callable[[Scene, str], None]:
     return end
 
 
-ENDS = {
+ENDS: dict[str, Callable[[Scene, str], Any]] = {
     "success": report(Status.SUCCESS),
     "failure": report(Status.FAILED),
     "stopped": report(Status.STOPPED),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from sqlalchemy import bindparam, case, update
+from sqlalchemy import bindparam, case, insert, update
 
 from orchestrator.batching import Batcher
 from orchestrator.database import new_guid
@@ -49,7 +49,7 @@ class Line:
         def begin(tx: Any) -> None:
             row = {"tenant_id": 1, "job_id": number, "job_guid": guid, "robot_id": 1000 + number}
             tx.execute(
-                Run.__table__.insert(),
+                insert(Run),
                 {**row, "attempt": 1, "fence": 1, "uses_resources": False, "consumed_at": tx.now},
             )
 

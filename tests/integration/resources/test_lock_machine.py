@@ -285,6 +285,7 @@ class LockMachine(RuleBasedStateMachine):
 
     def compare(self) -> None:
         for item, row in zip(self.items, self.rows, strict=True):
+            assert row is not None
             assert (row.status, row.attempt, row.taken_by, row.fence, row.value) == (
                 item.status,
                 item.attempt,
@@ -311,7 +312,7 @@ def machine(scene: Scene) -> type[LockMachine]:
 
 @pytest.mark.timeout(3600)
 def test_the_verbs_do_what_the_model_does(machine: type[LockMachine], dialect: str) -> None:
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         machine,
         settings=settings(
             max_examples=EXAMPLES[dialect],

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from orchestrator import audit
 from orchestrator.errors import BotswainError, Conflict, NotFound
 from orchestrator.resources import create, queues
 from orchestrator.resources.create import NewResource
@@ -85,7 +86,7 @@ def test_who_deletes_waits_for_who_creates(
 def test_who_creates_waits_for_who_deletes(
     meeting: Meeting, scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queues.audit, "record", meeting.stopping(queues.audit.record))
+    monkeypatch.setattr(audit, "record", meeting.stopping(audit.record))
     assert meeting.of(delete, put_in) == [None, NotFound]
     assert orphans(scene) == []
 

@@ -44,7 +44,7 @@ class Works:
     name: str = field(default_factory=lambda: f"queue-{token_hex(4)}")
     ids: list[str] = field(default_factory=list)
     told: list[Testimony] = field(default_factory=list)
-    gate: Callable[[], None] = lambda: None
+    gate: Callable[[], object] = lambda: None
 
     def fill(self, count: int, **policy: Any) -> None:
         orders = [NewResource(value=0) for _ in range(count)]
@@ -201,7 +201,7 @@ def test_without_the_version_guard_the_checker_convicts(
     works: Works, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unguarded(columns: tuple[str, ...]) -> Any:
-        values = {column: bindparam(f"p_{column}") for column in columns}
+        values: dict[str, Any] = {column: bindparam(f"p_{column}") for column in columns}
         mine = Resource.id == bindparam("p_where_id"), Resource.tenant_id == bindparam("p_where_tenant_id")
         return update(Resource).where(*mine).values({**values, "version": Resource.version + 1})
 

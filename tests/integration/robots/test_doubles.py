@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import func, select, update
 
 from orchestrator.audit import AuditRecord
-from orchestrator.insights import explain
+from orchestrator.insights import explain, jobs
 from orchestrator.insights import robots as seen
 from orchestrator.insights.gauges import gauges
 from orchestrator.jobs import heartbeat
@@ -42,7 +42,7 @@ def shown(scene: Scene, robot: Any) -> Any:
 
 def reasons(scene: Scene, guid: str) -> list[str]:
     def work(tx: Any) -> list[str]:
-        row = explain.seen.found(tx, guid)
+        row = jobs.found(tx, guid)
         return [reason.code for reason in explain._reasons(tx, row, None)]  # type: ignore[arg-type]
 
     return scene.run(work)

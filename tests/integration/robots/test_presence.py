@@ -225,7 +225,7 @@ def test_a_mark_cleared_and_set_again_is_another(presence: Presence) -> None:
 
 
 def test_waiting_robots_are_woken_once_for_each_job(presence: Presence) -> None:
-    listener = presence.redis.pubsub(ignore_subscribe_messages=True)
+    listener = presence.redis.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
     listener.subscribe(WAKE_CHANNEL)
     listener.get_message(timeout=5)
     presence.mark_lines(["any:1", "any:1", "robot:7"])

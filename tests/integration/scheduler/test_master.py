@@ -201,7 +201,12 @@ def test_a_duty_that_fails_keeps_none_from_being_done_and_says_so(
         return dict(way)
 
     later: list[int] = []
-    only(monkeypatch, Duty("first", 0.0, turn), Duty("second", 0.0, lambda term: later.append(1) or {}))
+
+    def after(_: Term) -> dict[str, int]:
+        later.append(1)
+        return {}
+
+    only(monkeypatch, Duty("first", 0.0, turn), Duty("second", 0.0, after))
     chosen = master(member(1))
     chosen.tick()
     failed = recorded(scene)["first"]

@@ -17,6 +17,7 @@ from orchestrator.tasks import lifecycle as tasks
 from orchestrator.tasks import partitions, recovery
 from orchestrator.tasks.claim import Outrun, Ownership
 from orchestrator.tasks.model import Partition, Task, TaskStatus
+from orchestrator.tasks.spread import partition_of
 from scheduler.membership import Membership
 from scheduler.perform import ATTEMPTS, SUSPICIOUS_DEATHS, hand_out
 from tests.integration.conftest import on
@@ -24,7 +25,7 @@ from tests.integration.scene import Scene
 from tests.integration.scheduler.conftest import MakeMember
 
 KEY = "one partition"
-HERE = tasks.partition_of(KEY)
+HERE = partition_of(KEY)
 
 
 class Killed(BaseException):

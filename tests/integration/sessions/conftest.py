@@ -60,7 +60,7 @@ class Office:
         """A job that waits, as if a scheduler had handed it out."""
 
         def make(tx: Any) -> str:
-            guid = jobs.create(tx, [NewJob(process="Счета", **options)])[0].values["guid"]
+            guid: str = jobs.create(tx, [NewJob(process="Счета", **options)])[0].values["guid"]
             pending = update(Job).where(Job.guid == guid)
             tx.execute(pending.values(status=Status.PENDING.value, pending_at=tx.now))
             return guid

@@ -223,6 +223,7 @@ def test_a_run_that_nobody_would_miss_is_missed_when_its_session_ends(office: An
 
     def begun(tx: Any) -> None:
         handed = consume.consume(tx, robot, 2, RUN_LEASE)
+        assert handed.job is not None
         report.report(tx, robot, Report(handed.job.guid, Status.IN_PROGRESS))
 
     office.run(begun)

@@ -17,8 +17,9 @@ from sqlalchemy import delete, select, update
 from orchestrator.tasks import lifecycle as tasks
 from orchestrator.tasks import partitions, recovery
 from orchestrator.tasks.claim import ClaimedTask, Ownership, claim
-from orchestrator.tasks.lifecycle import NewTask, partition_of
+from orchestrator.tasks.lifecycle import NewTask
 from orchestrator.tasks.model import Lane, Partition, Task, TaskKind, TaskStatus
+from orchestrator.tasks.spread import partition_of
 from tests.integration.conftest import on
 from tests.integration.scene import LEASE, Scene
 

@@ -13,8 +13,9 @@ from orchestrator.errors import Conflict, NotFound, StaleFence
 from orchestrator.tasks import lifecycle as tasks
 from orchestrator.tasks import recovery
 from orchestrator.tasks.claim import ClaimedTask, Ownership
-from orchestrator.tasks.lifecycle import RETRY_DELAY, RETRY_DELAY_LIMIT, NewTask, partition_of
+from orchestrator.tasks.lifecycle import RETRY_DELAY, RETRY_DELAY_LIMIT, NewTask
 from orchestrator.tasks.model import Lane, TaskKind, TaskStatus
+from orchestrator.tasks.spread import partition_of
 from orchestrator.transaction import Transaction
 from tests.integration.conftest import on
 from tests.integration.scene import LEASE, Scene
@@ -77,16 +78,16 @@ VERBS: dict[str, Callable[[Transaction, str, int], Any]] = {
     "finish": lambda tx, guid, fence: tasks.finish(tx, guid, fence, None),
     "fail": lambda tx, guid, fence: tasks.fail(tx, guid, fence, "it broke"),
 }
-STATES = {
+VERBS_OF: dict[str, Callable[[ClaimedTask], Callable[[Transaction], Any]]] = {
+    name: lambda task, verb=verb: lambda tx: verb(tx, task.guid, task.fence) for name, verb in VERBS.items()
+}
+STATES: dict[str, Callable[[Scene, ClaimedTask], Any]] = {
     "queued": lambda scene, task: scene.run(lambda tx: tasks.release(tx, [task], Lane.WORKER)),
     "claimed": lambda scene, task: None,
     "running": lambda scene, task: scene.run(VERBS_OF["start"](task)),
     "succeeded": lambda scene, task: [scene.run(VERBS_OF[v](task)) for v in ("start", "finish")],
     "failed": lambda scene, task: [scene.run(VERBS_OF[v](task)) for v in ("start", "fail")],
     "cancelled": lambda scene, task: scene.run(lambda tx: tasks.cancel(tx, task.guid)),
-}
-VERBS_OF = {
-    name: lambda task, verb=verb: lambda tx: verb(tx, task.guid, task.fence) for name, verb in VERBS.items()
 }
 # What a verb with the right fence leads to; what is not here is refused and changes nothing.
 MOVES = {

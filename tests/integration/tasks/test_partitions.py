@@ -10,8 +10,9 @@ from sqlalchemy import select, update
 from orchestrator.tasks import lifecycle as tasks
 from orchestrator.tasks import partitions, recovery
 from orchestrator.tasks.claim import ClaimedTask
-from orchestrator.tasks.lifecycle import NewTask, partition_of
+from orchestrator.tasks.lifecycle import NewTask
 from orchestrator.tasks.model import PARTITIONS, Lane, Partition, TaskKind, TaskStatus
+from orchestrator.tasks.spread import partition_of
 from tests.integration.conftest import on
 from tests.integration.scene import LEASE, Scene, race
 

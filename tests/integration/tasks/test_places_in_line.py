@@ -13,8 +13,9 @@ from orchestrator.tasks import lifecycle as tasks
 from orchestrator.tasks import partitions, recovery
 from orchestrator.tasks.claim import Ownership, claim
 from orchestrator.tasks.heads import HeadsQuery
-from orchestrator.tasks.lifecycle import NewTask, TasksQueued, partition_of
+from orchestrator.tasks.lifecycle import NewTask, TasksQueued
 from orchestrator.tasks.model import RANK_SHIFT, Lane, Partition, Task, TaskKind, TaskStatus
+from orchestrator.tasks.spread import partition_of
 from orchestrator.transaction import Transaction
 from tests.integration.conftest import on
 from tests.integration.scene import LEASE, Scene, race

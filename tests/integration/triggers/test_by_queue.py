@@ -13,6 +13,7 @@ from orchestrator.errors import Invalid
 from orchestrator.jobs.states import Status
 from orchestrator.resources import create, lifecycle, queues, recovery
 from orchestrator.resources.backlog import Count
+from orchestrator.resources.conditions import Condition
 from orchestrator.resources.create import NewResource
 from orchestrator.resources.locks import Initiator, Mode
 from orchestrator.resources.model import Resource
@@ -65,7 +66,7 @@ class Orders:
         def work(tx: Any) -> str:
             run = runs.of_robot(tx, robot.id, guid)
             who = Initiator(run_id=run.id, job_guid=guid)
-            empty = by_queue.Condition()
+            empty = Condition()
             taken = lifecycle.take(tx, "orders", empty, who, (Mode.READ,), None, lambda ids: ids[0])
             assert taken is not None
             return str(taken.row["public_id"])

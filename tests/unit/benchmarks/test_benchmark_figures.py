@@ -1,6 +1,7 @@
 """What the benchmarks say of what they measured."""
 
 import json
+from functools import partial
 
 import pytest
 
@@ -40,7 +41,12 @@ def test_rounds_without_their_base_are_refused() -> None:
 
 def test_measures_take_turns_and_none_is_always_first() -> None:
     order: list[str] = []
-    measures = {name: lambda name=name: order.append(name) or float(len(order)) for name in "ab"}
+
+    def measure(name: str) -> float:
+        order.append(name)
+        return float(len(order))
+
+    measures = {name: partial(measure, name) for name in "ab"}
     assert in_turn(measures, 3) == {"a": [1.0, 4.0, 5.0], "b": [2.0, 3.0, 6.0]}
     assert "".join(order) == "abbaab"
 

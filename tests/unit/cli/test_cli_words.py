@@ -104,9 +104,10 @@ def test_names_in_paths_are_quoted() -> None:
 
 
 def test_a_list_goes_over_pages_and_stops_at_the_limit() -> None:
-    pages = [problem(200, items=[1, 2], next="c"), problem(200, items=[3, 4], next="d")]
+    jobs = [{"id": number} for number in range(4)]
+    pages = [problem(200, items=jobs[:2], next="c"), problem(200, items=jobs[2:], next="d")]
     made, seen = client(*pages)
-    assert list(made.items("jobs", limit=3, state=None)) == [1, 2, 3]
+    assert list(made.items("jobs", limit=3, state=None)) == jobs[:3]
     assert [dict(request.url.params) for request in seen] == [{"limit": "3"}, {"limit": "1", "cursor": "c"}]
 
 

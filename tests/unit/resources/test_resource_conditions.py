@@ -129,7 +129,7 @@ def naive_clause(found: Any, field: str, operator: str, operand: Any) -> bool:
         return {"all": len(common) == len(operand), "any": bool(common), "none": not common}[operator]
     there = found is not GONE
     if operator == "exists":
-        return (there and not (field == "reference" and found is None)) == operand
+        return bool((there and not (field == "reference" and found is None)) == operand)
     if operator in ("eq", "in"):
         wanted = [operand] if operator == "eq" else operand
         return there and any(canonical(found) == canonical(one) for one in wanted)
@@ -142,9 +142,8 @@ def naive_clause(found: Any, field: str, operator: str, operand: Any) -> bool:
     kinds = {canonical(found)[0], canonical(operand)[0]}
     if kinds not in ({"number"}, {"text"}):
         return False
-    return {"lt": found < operand, "lte": found <= operand, "gt": found > operand, "gte": found >= operand}[
-        operator
-    ]
+    orders = {"lt": found < operand, "lte": found <= operand, "gt": found > operand, "gte": found >= operand}
+    return bool(orders[operator])
 
 
 @settings(max_examples=200, deadline=None)

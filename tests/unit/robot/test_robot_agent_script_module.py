@@ -13,14 +13,14 @@ import workers.robot
 SCRIPT_MODULE = Path(workers.robot.__file__).parent / "script"
 
 
-def run(source, **variables):
+def run(source: str, **variables: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(SCRIPT_MODULE), "PYTHONIOENCODING": "utf-8", **variables}
     return subprocess.run(
         [sys.executable, "-c", source], env=environment, capture_output=True, encoding="utf-8", check=False
     )
 
 
-def test_at_a_desk_it_prints():
+def test_at_a_desk_it_prints() -> None:
     done = run(
         "from botswain import *\nprint(arguments, job, task, should_stop())\nprogress(50, 'шаг')\n"
         "result({'a': 1})\nlog('so', n=1)\nraise_if_stopping()"
@@ -30,17 +30,17 @@ def test_at_a_desk_it_prints():
 
 
 @pytest.mark.parametrize("percent", ["-1", "100.1", "float('nan')"])
-def test_progress_outside_its_range_is_a_mistake(percent):
+def test_progress_outside_its_range_is_a_mistake(percent: str) -> None:
     assert (
         "ValueError: progress is a percentage" in run(f"import botswain\nbotswain.progress({percent})").stderr
     )
 
 
-def test_an_unknown_name_is_an_import_error():
+def test_an_unknown_name_is_an_import_error() -> None:
     assert "ImportError" in run("from botswain import argument").stderr
 
 
-def test_under_the_agent_it_reads_and_writes_files(tmp_path):
+def test_under_the_agent_it_reads_and_writes_files(tmp_path: Path) -> None:
     folder = tmp_path / "Счёт ñ"
     folder.mkdir()
     (folder / "arguments.json").write_text(
@@ -59,7 +59,7 @@ def test_under_the_agent_it_reads_and_writes_files(tmp_path):
     assert json.loads((folder / "progress.json").read_text()) == {"percent": 7, "text": ""}
 
 
-def test_a_result_that_is_refused_leaves_the_one_before(tmp_path):
+def test_a_result_that_is_refused_leaves_the_one_before(tmp_path: Path) -> None:
     done = run("from botswain import result\nresult(1)\nresult({1})", BOTSWAIN_RUN_FOLDER=str(tmp_path))
     assert "not JSON serializable" in done.stderr and (tmp_path / "result.json").read_text() == "1"
     assert [path.name for path in tmp_path.iterdir()] == ["result.json"]

@@ -7,7 +7,9 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -30,7 +32,7 @@ NEWER = {
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
-def test_it_compiles_on_python_3_9(source):
+def test_it_compiles_on_python_3_9(source: Path) -> None:
     tree = ast.parse(source.read_text(encoding="utf-8"), feature_version=(3, 9))
     names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     names |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
@@ -38,7 +40,7 @@ def test_it_compiles_on_python_3_9(source):
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
-def test_no_annotation_is_evaluated_that_3_9_cannot(source):
+def test_no_annotation_is_evaluated_that_3_9_cannot(source: Path) -> None:
     tree = ast.parse(source.read_text(encoding="utf-8"))
     annotated = any(isinstance(node, (ast.FunctionDef, ast.AnnAssign)) for node in ast.walk(tree))
     quoted = source.name == "build.py"  # loaded by its path alone; it quotes what 3.9 could not evaluate
@@ -48,7 +50,7 @@ def test_no_annotation_is_evaluated_that_3_9_cannot(source):
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
-def test_it_imports_the_standard_library_only(source):
+def test_it_imports_the_standard_library_only(source: Path) -> None:
     tree = ast.parse(source.read_text(encoding="utf-8"))
     absolute = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     absolute |= {
@@ -58,15 +60,18 @@ def test_it_imports_the_standard_library_only(source):
     assert {name.split(".")[0] for name in absolute} - beside <= sys.stdlib_module_names
 
 
-def build_from(path):
+def build_from(path: Path) -> Callable[[Path], None]:
     """As the server loads it: by its path, without importing `workers`."""
     spec = importlib.util.spec_from_file_location("robot_build", path)
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.build_pyz
+    build: Callable[[Path], None] = module.build_pyz
+    return build
 
 
-def test_the_same_sources_give_the_same_bytes(tmp_path):
+def test_the_same_sources_give_the_same_bytes(tmp_path: Path) -> None:
     copy = tmp_path / "robot"
     shutil.copytree(ROBOT, copy, ignore=shutil.ignore_patterns("__pycache__"))
     for path in copy.rglob("*.py"):
@@ -82,11 +87,11 @@ def test_the_same_sources_give_the_same_bytes(tmp_path):
     assert not [name for name in names if "build" in name or "__pycache__" in name]
 
 
-def test_a_build_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
+def test_a_build_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "robot.pyz").write_text("old")
     build = build_from(ROBOT / "build.py")
 
-    def full(self, *_):
+    def full(self: zipfile.ZipFile, *_: object) -> NoReturn:
         raise OSError("No space left on device")
 
     monkeypatch.setattr(zipfile.ZipFile, "writestr", full)
@@ -96,7 +101,7 @@ def test_a_build_that_fails_leaves_what_was_there(tmp_path, monkeypatch):
     assert (tmp_path / "robot.pyz").read_text() == "old"
 
 
-def test_the_file_runs_with_nothing_else_at_hand(tmp_path):
+def test_the_file_runs_with_nothing_else_at_hand(tmp_path: Path) -> None:
     build_from(ROBOT / "build.py")(tmp_path / "robot.pyz")
     command = [sys.executable, "-I", "-S", str(tmp_path / "robot.pyz"), "--help"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -35,27 +35,27 @@ ABORTED, SUCCESS, FAILED, STOPPED = 3, 4, 5, 7
         (Ending(0, stop_asked=True, killed=True, has_result=True), ABORTED),
     ],
 )
-def test_how_a_run_ended(ending, status):
+def test_how_a_run_ended(ending: Ending, status: int) -> None:
     assert status_of(ending) == status
 
 
 @pytest.mark.parametrize(("code", "words"), [(3, "exit code 3"), (-11, "SIGSEGV"), (-99, "signal 99")])
-def test_an_exit_code_in_words(code, words):
+def test_an_exit_code_in_words(code: int, words: str) -> None:
     assert words in describe(code)
 
 
-def test_waits_grow_to_a_cap_and_start_anew_after_an_answer():
+def test_waits_grow_to_a_cap_and_start_anew_after_an_answer() -> None:
     backoff = Backoff(cap=30, uniform=lambda low, high: high)
     assert [backoff.next() for _ in range(8)] == [0.5, 1, 2, 4, 8, 16, 30, 30]
     backoff.reset()
     assert backoff.next() == 0.5
 
 
-def test_jitter_is_full():
+def test_jitter_is_full() -> None:
     assert {Backoff(uniform=lambda low, high: low).next() for _ in range(3)} == {0}
 
 
-def test_what_the_server_orders_is_a_floor_with_a_limit():
+def test_what_the_server_orders_is_a_floor_with_a_limit() -> None:
     backoff = Backoff(uniform=lambda low, high: low)
     assert backoff.next(7) == 7 and backoff.next(10**9) == 300
 
@@ -64,26 +64,28 @@ def test_what_the_server_orders_is_a_floor_with_a_limit():
     ("said", "holds", "instead"),
     [(7, 2, 3), (3, 6, 7), (4, 2, None), (4, 5, None), (7, 5, None), (3, 3, None), (5, None, None)],
 )
-def test_what_is_said_when_the_job_has_moved_on(said, holds, instead):
+def test_what_is_said_when_the_job_has_moved_on(said: int, holds: int | None, instead: int | None) -> None:
     other = Report("g", said, result="1").instead(holds)
     assert (other and other.status) == instead
 
 
-def test_a_report_without_its_result_is_a_failure():
+def test_a_report_without_its_result_is_a_failure() -> None:
     less = Report("g", 4, result="1", fence=2).reduced("413")
+    assert less is not None
     assert less == Report("g", 5, error="the server did not take the result: 413", fence=2)
     least = less.reduced("400")
+    assert least is not None
     assert least.error == "the server did not take the error's text: 400" and least.reduced("400") is None
     assert Report("g", 4).reduced("400") is None
 
 
-def test_no_secret_is_ever_said(capsys):
+def test_no_secret_is_ever_said(capsys: pytest.CaptureFixture[str]) -> None:
     guid = "da8bc2f0-8065-4385-b867-405e66b8e151"
     Voice(guid, "", "aGk=").say(f"{guid.upper()} {guid} aGk= fine")
     said = capsys.readouterr().err
     assert guid not in said.lower() and "aGk=" not in said and said.endswith("*** *** *** fine\n")
 
 
-def test_the_basic_header_holds_the_guid_alone_or_with_the_secret():
+def test_the_basic_header_holds_the_guid_alone_or_with_the_secret() -> None:
     assert authorization("abc") == "Basic YWJj"
     assert authorization("abc", "d") == "Basic YWJjOmQ="

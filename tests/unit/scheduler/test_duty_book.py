@@ -60,7 +60,8 @@ def test_a_quiet_minute_is_written_four_times_and_a_busy_one_thirty(clock: Clock
 def test_a_failure_and_its_end_are_written_at_once(clock: Clock, book: DutyBook) -> None:
     term = Writes()
     do(book, {}, term)
-    for result in ({}, ValueError("no"), {}):
+    results: tuple[dict[str, int] | Exception, ...] = ({}, ValueError("no"), {})
+    for result in results:
         clock.now += 0.1
         do(book, result, term)
     assert term.count == 3, "the first of all, the failure and its end"

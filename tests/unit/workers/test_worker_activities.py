@@ -42,7 +42,8 @@ def test_wrong_arguments_name_the_field(arguments: Any, sentence: str) -> None:
 
 
 def test_echo_returns_what_it_was_given(context: Make) -> None:
-    for value in ({"a": [1, None, "ñ"]}, [], "x", None):
+    values: tuple[Any, ...] = ({"a": [1, None, "ñ"]}, [], "x", None)
+    for value in values:
         assert echo(value, context()) == value
 
 
