@@ -5,9 +5,12 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
+
+from workers.surroundings import ahead_of
 
 SECONDS = 10.0  # for one answer
 RETRY_AFTER_AT_MOST = 60.0
@@ -46,11 +49,13 @@ class Order:
 
 @dataclass(frozen=True)
 class Orders:
-    """What the server wants of this node. The lease of its registration is in seconds."""
+    """What the server wants of this node. The lease of its registration is in seconds, and so is what its
+    clock is ahead of the server's, where the server told its time: the version before does not."""
 
     lease_seconds: float
     drain: bool
     close_sessions: tuple[str, ...]
+    clock_ahead_seconds: float | None = None
 
 
 class Server:
@@ -95,10 +100,14 @@ class Server:
     # The node and its sessions --------------------------------------------------------------------------
 
     def register(self, facts: Mapping[str, Any]) -> Orders:
+        asked = datetime.now(UTC)
         answer = self._call("PUT", f"/nodes/{self._node}", dict(facts))
+        answered = datetime.now(UTC)
         try:
             close = tuple(str(uuid.UUID(session)) for session in answer["close_sessions"])
-            return Orders(float(answer["lease_seconds"]), answer["drain"] is True, close)
+            told = answer.get("now")
+            ahead = None if told is None else ahead_of(datetime.fromisoformat(told), asked, answered)
+            return Orders(float(answer["lease_seconds"]), answer["drain"] is True, close, ahead)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise Away(f"the server's answer to a registration is not understood: {error!r}") from None
 

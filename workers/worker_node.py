@@ -18,6 +18,7 @@ from workers.performance import Performances
 from workers.registration import Place, Registration
 from workers.server import Orders, Server
 from workers.settings import Settings, SettingsError
+from workers.surroundings import Surroundings
 
 log = structlog.get_logger(__name__)
 
@@ -32,6 +33,7 @@ class WorkerNode:
         self._registry = Registry()
         self._server = Server(settings.server, settings.token, settings.name)
         place = Place(settings)
+        self._surroundings = Surroundings(place.path)
         self._backend = ChildProcessBackend(settings)
         self._coordinator = Coordinator(
             self._backend, self._server, settings.server, settings.closing_seconds
@@ -49,6 +51,7 @@ class WorkerNode:
         except OSError as error:
             raise SettingsError([f"BOTSWAIN_NODE_PATH {self._settings.working_path}: {error}"]) from None
         self._coordinator.start()
+        self._surroundings.start()
         self._registration.join_cluster(wait)
         self._registration.start()
         log.info("worker_node_started", node=self._settings.name)
@@ -66,6 +69,7 @@ class WorkerNode:
             self.performances.wait_until_idle(max(0.5, until - time.monotonic()))
         sessions.join(max(0.5, until - time.monotonic()))
         self._registration.leave()
+        self._surroundings.end()
         self._server.close()
         log.info("worker_node_ended", node=self._settings.name)
 
@@ -76,9 +80,12 @@ class WorkerNode:
             "slots": self._slots,
             "free_slots": max(0, self._slots - self.performances.running),
             "sessions": self._coordinator.held(),
+            "free_bytes": self._surroundings.free_bytes,
+            "clock_ahead_seconds": self._surroundings.clock_ahead_seconds,
         }
 
     def _obey(self, orders: Orders) -> None:
+        self._surroundings.clock_ahead_seconds = orders.clock_ahead_seconds
         if orders.close_sessions:
             self._coordinator.close_sessions(orders.close_sessions, "The server asked for its end.")
         if orders.drain and self._draining is None:

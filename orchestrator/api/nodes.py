@@ -15,6 +15,7 @@ from orchestrator.api.queries import Pages, Query
 from orchestrator.api.routes import Routes
 from orchestrator.cluster import worker_nodes
 from orchestrator.cluster.lifecycle import WORKER, NodeIdentity
+from orchestrator.cluster.surroundings import told
 from orchestrator.errors import Invalid
 from orchestrator.insights import nodes as seen
 from orchestrator.insights.nodes import NodeView
@@ -26,13 +27,17 @@ from orchestrator.transaction import Transaction
 routes = Routes("nodes")
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"  # it stands in paths, in queue names and in Celery's host names
+MOST_BYTES = 2**63 - 1
+LONGEST_SKEW = 1e12  # seconds: any clock that can be set
 ShortLine = Annotated[Line, Field(min_length=1, max_length=120)]
 
 
 class NodeIn(Input):
     """What a worker node says of itself. `incarnation` is new at each start; `replaces` is an earlier one
-    that the node has found to be dead; `sessions` are the ids of those that it holds. What a newer version
-    of a node says beyond this is passed over: a node may be upgraded before its server."""
+    that the node has found to be dead; `sessions` are the ids of those that it holds; `free_bytes` is the
+    room on its disk, and `clock_ahead_seconds` how far its clock is ahead of the `now` of the last answer.
+    What a newer version of a node says beyond this is passed over: a node may be upgraded before its server.
+    """
 
     model_config = ConfigDict(extra="ignore")
 
@@ -47,6 +52,8 @@ class NodeIn(Input):
     slots: Annotated[Integer, Field(ge=0, le=10_000)] = 0
     free_slots: Annotated[Integer, Field(ge=0, le=10_000)] = 0
     sessions: Annotated[list[Guid], Field(max_length=1000)] = Field(default_factory=list)
+    free_bytes: Annotated[Integer, Field(ge=0, le=MOST_BYTES)] | None = None
+    clock_ahead_seconds: Annotated[float, Field(ge=-LONGEST_SKEW, le=LONGEST_SKEW)] | None = None
 
     def identity(self, name: str) -> NodeIdentity:
         return NodeIdentity(
@@ -73,9 +80,11 @@ def register_node(call: Call, node: str, body: NodeIn) -> Response:
     """
     _check_name(node)
     able = body.model_dump(include={"activities", "backends", "slots", "free_slots"})
+    least_bytes = call.parts.config.least_free_bytes
+    around = told(body.working_path, body.free_bytes, body.clock_ahead_seconds, least_bytes).as_json()
 
     def work(tx: Transaction) -> Orders:
-        return sessions_of_node.keep(tx, body.identity(node), able, body.sessions, body.replaces)
+        return sessions_of_node.keep(tx, body.identity(node), able, body.sessions, body.replaces, around)
 
     return call.write(work)
 

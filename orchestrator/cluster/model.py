@@ -28,7 +28,7 @@ class Node(Base):
     working_path: Mapped[str] = mapped_column(String(1000))
     # What a worker node can do and has free: {"activities", "backends", "slots", "free_slots", "sessions"}.
     capabilities: Mapped[Any | None] = mapped_column(JSON(none_as_null=True))
-    # What a scheduler finds around it: measures by name, as `cluster/surroundings` takes them.
+    # What a node finds around it: measures by name, as `cluster/surroundings` takes them.
     surroundings: Mapped[Any | None] = mapped_column(JSON(none_as_null=True))
     is_designated: Mapped[bool] = mapped_column(server_default=false())  # to be master before all others
     version: Mapped[str] = mapped_column(String(40), server_default="")  # of its code

@@ -30,7 +30,13 @@ class Present:
     is_draining: bool
 
 
-def keep(tx: Transaction, me: NodeIdentity, capabilities: dict[str, Any], replace: str | None) -> Present:
+def keep(
+    tx: Transaction,
+    me: NodeIdentity,
+    capabilities: dict[str, Any],
+    replace: str | None,
+    surroundings: dict[str, Any] | None = None,
+) -> Present:
     """The node lives. Raises `NodeAlive` where another process has its name, and says what to do.
 
     `replace` is the incarnation that the node has found to be dead: its place need not run out first.
@@ -45,7 +51,7 @@ def keep(tx: Transaction, me: NodeIdentity, capabilities: dict[str, Any], replac
         except NodeAlive:
             raise NodeAlive(_taken(me.name, before)) from None
     told = update(Node).where(Node.name == me.name, Node.incarnation == me.incarnation)
-    tx.execute(told.values(capabilities=capabilities))
+    tx.execute(told.values(capabilities=capabilities, surroundings=surroundings))
     return Present(is_new=row is None, is_draining=row is not None and row.is_draining)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
 
-from orchestrator.cluster.lifecycle import SCHEDULER, owner_of
+from orchestrator.cluster.lifecycle import SCHEDULER, WORKER, owner_of
 from orchestrator.cluster.model import Lease, Node
 from orchestrator.insights import duties, maintenance_window
 from orchestrator.insights.duties import DutyView
@@ -95,14 +96,19 @@ def cluster(tx: Transaction, configured_size: int, configured_window: str) -> Cl
         nodes=nodes,
         duties=done,
         maintenance_window=maintenance_window.seen_at(tx.now, master_node, configured_window),
-        notices=notices(living, master is not None, done),
+        notices=notices(living, _living_workers(tx), master is not None, done),
     )
 
 
 def standing_notices(tx: Transaction) -> list[NoticeView]:
     """What `cluster` tells as its notices, without the rest."""
     rows = tx.execute(_nodes(SCHEDULER).where(Node.lease_until > tx.now).order_by(Node.name)).all()
-    return notices(rows, _master(tx) is not None, duties.listed(tx))
+    return notices(rows, _living_workers(tx), _master(tx) is not None, duties.listed(tx))
+
+
+def _living_workers(tx: Transaction) -> Sequence[Any]:
+    query = select(Node.name, Node.surroundings).where(Node.kind == WORKER, Node.lease_until > tx.now)
+    return list(tx.execute(query.order_by(Node.name)))
 
 
 def _size(living: list[Any], configured: int) -> int:

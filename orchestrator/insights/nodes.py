@@ -17,7 +17,8 @@ from orchestrator.transaction import Transaction
 
 @dataclass(frozen=True)
 class NodeView:
-    """`state` is `up`, `draining` or `lost`: it fell silent, and may come back under its name."""
+    """`state` is `up`, `draining` or `lost`: it fell silent, and may come back under its name. `free_bytes`
+    is the room on its disk, `clock_ahead_seconds` of the database's clock; null where it does not say."""
 
     name: str
     state: str
@@ -29,6 +30,8 @@ class NodeView:
     backends: list[str]
     slots: int
     free_slots: int
+    free_bytes: int | None
+    clock_ahead_seconds: float | None
     started_at: datetime
     last_seen: datetime
 
@@ -47,7 +50,7 @@ def named(tx: Transaction, name: str) -> NodeView:
 
 
 def _view(tx: Transaction, row: Any) -> NodeView:
-    able = row.capabilities or {}
+    able, around = row.capabilities or {}, row.surroundings or {}
     return NodeView(
         name=row.name,
         state="lost" if row.lease_until <= tx.now else "draining" if row.is_draining else "up",
@@ -59,6 +62,8 @@ def _view(tx: Transaction, row: Any) -> NodeView:
         backends=able.get("backends", []),
         slots=able.get("slots", 0),
         free_slots=able.get("free_slots", 0),
+        free_bytes=around.get("free_bytes"),
+        clock_ahead_seconds=around.get("clock_ahead_seconds"),
         started_at=row.started_at,
         last_seen=row.last_seen,
     )

@@ -18,9 +18,11 @@ class NoticeView:
     nodes: list[str]
 
 
-def notices(living: Sequence[Any], has_master: bool, duties: Sequence[DutyView]) -> list[NoticeView]:
-    """`living` are the rows of the schedulers that live."""
-    return [*_of_cluster(living, has_master), *_of_duties(duties), *_of_nodes(living)]
+def notices(
+    living: Sequence[Any], workers: Sequence[Any], has_master: bool, duties: Sequence[DutyView]
+) -> list[NoticeView]:
+    """`living` are the rows of the schedulers that live, `workers` those of the worker nodes."""
+    return [*_of_cluster(living, has_master), *_of_duties(duties), *_of_nodes([*living, *workers])]
 
 
 def _of_cluster(living: Sequence[Any], has_master: bool) -> list[NoticeView]:

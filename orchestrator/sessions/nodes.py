@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select, update
@@ -20,11 +20,13 @@ UNDERWAY = timedelta(seconds=15)  # the node's word may be older than the openin
 
 @dataclass(frozen=True)
 class Orders:
-    """What the node is to do: `close_sessions` are public ids. Its lease is in seconds."""
+    """What the node is to do: `close_sessions` are public ids. Its lease is in seconds; `now` is the
+    database's time, with which it compares its clock."""
 
     lease_seconds: float
     drain: bool
     close_sessions: list[str]
+    now: datetime
 
 
 def keep(
@@ -33,13 +35,14 @@ def keep(
     capabilities: dict[str, Any],
     held: Sequence[str],
     replace: str | None = None,
+    surroundings: dict[str, Any] | None = None,
 ) -> Orders:
     """The node lives, and holds the sessions `held` (public ids). Raises `NodeAlive`.
 
     A session that the node does not hold has ended with the incarnation that opened it; one that it holds
     and that is over here is to be closed there.
     """
-    present = worker_nodes.keep(tx, me, capabilities, replace)
+    present = worker_nodes.keep(tx, me, capabilities, replace, surroundings)
     known = tx.execute(_of(tx, me.name, held)).all()
     seen = [row.id for row in known if row.public_id in held and row.state != SessionState.CLOSED]
     if seen:
@@ -49,7 +52,7 @@ def keep(
             sessions.end(tx, row, Outcome.LAPSED, f"The node {me.name} no longer has it.")
     going_on = {row.public_id for row in known if row.state in (SessionState.ASKED, SessionState.OPEN)}
     close = [public_id for public_id in held if public_id not in going_on]
-    return Orders(worker_nodes.LEASE.total_seconds(), present.is_draining, close)
+    return Orders(worker_nodes.LEASE.total_seconds(), present.is_draining, close, tx.now)
 
 
 def _of(tx: Transaction, node: str, held: Sequence[str]) -> Any:

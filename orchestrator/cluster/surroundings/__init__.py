@@ -1,6 +1,6 @@
 """What a node finds around it: one kind of trouble a file, each told as a sentence that says what to do.
 
-Each scheduler looks for itself, since a clock and a disk are a machine's own, and keeps what it found in its
+Each node looks for itself, since a clock and a disk are a machine's own. What it found is kept in its
 row of `nodes`: `{"free_bytes": n, "clock_ahead_seconds": x, "notices": [{"code": …, "sentence": …}]}`. A
 scheduler's maintenance window is there too: the one that is master goes by its own setting.
 """
@@ -16,17 +16,18 @@ from typing import Any
 from redis import Redis
 
 from orchestrator.cluster.surroundings import clocks, disk_room, eviction
+from orchestrator.cluster.surroundings.disk_room import Room
 from orchestrator.cluster.surroundings.notice import Notice
 
-__all__ = ["MAINTENANCE_WINDOW", "Findings", "Notice", "look"]
+__all__ = ["MAINTENANCE_WINDOW", "Findings", "Notice", "look", "told"]
 
 MAINTENANCE_WINDOW = "maintenance_window"
 
 
 @dataclass(frozen=True)
 class Findings:
-    free_bytes: int
-    clock_ahead_seconds: float  # of the database's; negative: behind
+    free_bytes: int | None
+    clock_ahead_seconds: float | None  # of the database's; negative: behind
     notices: Sequence[Notice]
 
     def as_json(self) -> dict[str, Any]:
@@ -44,3 +45,12 @@ def look(redis: Redis, database_now: datetime, folders: Sequence[Path], least_by
         disk_room.notice(room, least_bytes),
     ]
     return Findings(room.free_bytes, round(ahead, 3), [notice for notice in found if notice is not None])
+
+
+def told(folder: str, free_bytes: int | None, ahead: float | None, least_bytes: int) -> Findings:
+    """What a worker node says of its folder and its clock, with the trouble that it means."""
+    found = [
+        None if ahead is None else clocks.notice("the database", ahead),
+        None if free_bytes is None else disk_room.notice(Room(folder, free_bytes), least_bytes),
+    ]
+    return Findings(free_bytes, ahead, [notice for notice in found if notice is not None])

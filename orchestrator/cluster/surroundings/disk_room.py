@@ -1,4 +1,4 @@
-"""Whether there is room on the disks that a scheduler's machine writes to."""
+"""Whether there is room on the disks that a node writes to."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MIB = 1024 * 1024
 
 @dataclass(frozen=True)
 class Room:
-    folder: Path
+    folder: Path | str  # a worker node's as it says it: its machine may be of another kind
     free_bytes: int
 
 

@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -108,12 +109,28 @@ def test_an_order_that_lacks_something_is_no_order(front: Front, server: Server,
 
 
 @pytest.mark.parametrize(
-    "body", [{}, {"lease_seconds": 15, "drain": False, "close_sessions": ["../x"]}, {"close_sessions": 5}]
+    "body",
+    [
+        {},
+        {"lease_seconds": 15, "drain": False, "close_sessions": ["../x"]},
+        {"close_sessions": 5},
+        {"lease_seconds": 15, "drain": False, "close_sessions": [], "now": "noon"},
+        {"lease_seconds": 15, "drain": False, "close_sessions": [], "now": "2026-03-01T12:00:00"},
+    ],
 )
 def test_orders_that_cannot_be_read_are_not_followed(front: Front, server: Server, body: Any) -> None:
     front.says(200, body)
     with pytest.raises(Away, match="not understood"):
         server.register({"pid": 1})
+
+
+def test_the_servers_time_tells_how_wrong_the_clock_is(front: Front, server: Server) -> None:
+    orders = {"lease_seconds": 15, "drain": False, "close_sessions": []}
+    front.says(200, orders | {"now": (datetime.now(UTC) - timedelta(seconds=90)).isoformat()})
+    ahead = server.register({"pid": 1}).clock_ahead_seconds
+    assert ahead is not None and 89 < ahead < 91
+    front.says(200, orders)  # a server of the version before
+    assert server.register({"pid": 1}).clock_ahead_seconds is None
 
 
 def test_nobody_there_is_away() -> None:
