@@ -44,11 +44,12 @@ def at_least(drill: str, figure: str, value: int, least: int) -> Finding:
 
 
 def seconds_of(drill: str, figure: str, values: Sequence[float], limit: float) -> Finding:
-    """The longest of some times must be within `limit`; the median is told beside it."""
+    """The longest of some times must be within `limit`; the median and how many are beyond are told, too."""
     ordered = sorted(values)
     if not ordered:
         return Finding(drill, figure, None, f"at most {limit:g} s", False, {"n": 0})
-    more = {"median": round(ordered[len(ordered) // 2], 2), "n": len(ordered)}
+    beyond = sum(value > limit for value in ordered)
+    more = {"median": round(ordered[len(ordered) // 2], 2), "n": len(ordered), "beyond": beyond}
     return Finding(drill, figure, round(ordered[-1], 2), f"at most {limit:g} s", ordered[-1] <= limit, more)
 
 

@@ -19,7 +19,7 @@ from tests.drill.report import Finding, Progress, at_least, none_of
 from tests.servers.ports import free_port
 
 NAME = "rolling"
-START_SECONDS = 60.0
+START_SECONDS = 180.0  # a busy machine takes its time, and that is not what is judged
 
 
 def run(options: Options) -> Iterator[Finding]:
