@@ -3,21 +3,21 @@
 The cluster is upgraded with nobody stopped: the schema first, the nodes after it, one by one. So code meets
 databases of a newer revision than its own. It cannot know those; each revision therefore says in the
 database, in a table that stays as it is, how old the code may be that goes on working with it.
+
+Alembic is imported where something is migrated, and nowhere else: each node asks for a problem when it
+starts, and would start a fifth of a second later.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config as AlembicConfig
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, MetaData, String, select
+from sqlalchemy import Connection, Engine, MetaData, String, column, inspect, select, table
 from sqlalchemy.orm import Mapped, mapped_column
 
-from orchestrator import __version__, audit, tenancy
+from orchestrator import __version__, audit, migrations, tenancy
 from orchestrator.calendars import model as calendars
 from orchestrator.cluster import model as cluster
 from orchestrator.database import Base, UtcDateTime, advisory, be_patient
@@ -31,6 +31,9 @@ from orchestrator.sessions import model as sessions
 from orchestrator.tasks import model as tasks
 from orchestrator.tokens import model as tokens
 from orchestrator.triggers import model as triggers
+
+if TYPE_CHECKING:
+    from alembic.config import Config as AlembicConfig
 
 NOUNS = (
     tenancy,
@@ -63,12 +66,17 @@ class SchemaRevision(Base):
     applied_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
+_ALEMBICS = table("alembic_version", column("version_num", String))
+
+
 def metadata() -> MetaData:
     """Every table. Naming the nouns is what makes their models known."""
     return Base.metadata
 
 
 def _alembic(connection: Connection | None = None) -> AlembicConfig:
+    from alembic.config import Config as AlembicConfig
+
     config = AlembicConfig()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes |= {"connection": connection, "metadata": metadata()}
@@ -80,6 +88,8 @@ def migrate(engine: Engine) -> tuple[str | None, str | None]:
 
     A schema that is newer than this code stays as it is.
     """
+    from alembic import command
+
     with advisory(engine), engine.connect() as connection:
         be_patient(connection)
         before = _revision(connection)
@@ -115,12 +125,14 @@ def problem(engine: Engine) -> str | None:
 
 
 def newest() -> str:
-    """The revision of this code. Revisions are numbers of four digits, and grow."""
-    return str(ScriptDirectory.from_config(_alembic()).get_current_head())
+    """The revision of this code."""
+    return migrations.newest()
 
 
 def _revision(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
+    if not inspect(connection).has_table(_ALEMBICS.name):
+        return None
+    return connection.execute(select(_ALEMBICS.c.version_num)).scalar_one_or_none()
 
 
 def _oldest_code(connection: Connection, revision: str) -> str | None:

@@ -6,7 +6,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-MIGRATIONS = Path(__file__).parents[1] / "migrations" / "versions"
+from orchestrator import migrations
 
 
 def is_current(database_url: str) -> bool:
@@ -19,9 +19,4 @@ def is_current(database_url: str) -> bool:
             rows = connection.execute("SELECT version_num FROM alembic_version").fetchall()
     except sqlite3.Error:
         return False
-    return rows == [(newest_revision(),)]
-
-
-def newest_revision() -> str:
-    """Migrations are numbered, and each file's name begins with its number."""
-    return max(path.name.partition("_")[0] for path in MIGRATIONS.glob("[0-9]*.py"))
+    return rows == [(migrations.newest(),)]

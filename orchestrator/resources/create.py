@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-import jsonschema
-from referencing.exceptions import Unresolvable
 from sqlalchemy import insert, select
 
 from orchestrator.database import new_guid
@@ -60,17 +58,23 @@ def _check(queue: Any, orders: Sequence[NewResource]) -> None:
         place = f"{index}." if len(orders) > 1 else ""
         found = _first_error(validator, order.value) if validator else None
         if found is not None:
-            path = ".".join(["value", *(str(step) for step in found.absolute_path)])
-            errors.append(FieldError(place + path, f"the queue's schema says: {found.message[:200]}"))
+            path, message = found
+            errors.append(FieldError(f"{place}{path}", f"the queue's schema says: {message[:200]}"))
     if errors:
         raise Invalid(errors=errors)
 
 
-def _first_error(validator: Any, value: Any) -> jsonschema.ValidationError | None:
+def _first_error(validator: Any, value: Any) -> tuple[str, str] | None:
+    """Where in the value, and what."""
+    from referencing.exceptions import Unresolvable
+
     try:
-        return next(iter(validator.iter_errors(value)), None)
+        found = next(iter(validator.iter_errors(value)), None)
     except (Unresolvable, RecursionError) as error:
-        return jsonschema.ValidationError(f"{type(error).__name__}: the schema itself cannot be followed")
+        return "value", f"{type(error).__name__}: the schema itself cannot be followed"
+    if found is None:
+        return None
+    return ".".join(["value", *(str(step) for step in found.absolute_path)]), found.message
 
 
 def _present(tx: Transaction, queue: Any, orders: Sequence[NewResource]) -> dict[str, str]:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jsonschema
-from referencing import Registry
 from sqlalchemy import bindparam, delete, insert, select, update
 
 from orchestrator import audit
@@ -15,6 +13,10 @@ from orchestrator.errors import Conflict, Invalid, NotFound
 from orchestrator.named import Named
 from orchestrator.resources.model import Queue, Resource
 from orchestrator.transaction import Transaction
+
+# Imported where a queue has a schema: every node imports this file, and few ever look into a schema.
+if TYPE_CHECKING:
+    import jsonschema
 
 _QUEUES = Named(Queue, "queue")
 existing = _QUEUES.existing
@@ -73,12 +75,17 @@ def remove(tx: Transaction, key: str) -> None:
 
 def validator(schema: Any) -> jsonschema.Draft202012Validator:
     """A schema is data of a caller: what it refers to is looked for in itself only, never fetched."""
+    import jsonschema
+    from referencing import Registry
+
     return jsonschema.Draft202012Validator(schema, registry=Registry())
 
 
 def check_schema(schema: Any | None) -> None:
     if schema is None:
         return
+    import jsonschema
+
     try:
         jsonschema.Draft202012Validator.check_schema(schema)
     except jsonschema.SchemaError as error:

@@ -156,9 +156,7 @@ def test_the_newest_migration_is_the_one_that_alembic_means() -> None:
 
     from orchestrator import schema
 
-    assert (
-        ScriptDirectory.from_config(schema._alembic()).get_current_head() == sqlite_schema.newest_revision()
-    )
+    assert ScriptDirectory.from_config(schema._alembic()).get_current_head() == schema.newest()
 
 
 def test_a_database_whose_schema_is_not_known_is_not_current(tmp_path: Path) -> None:
