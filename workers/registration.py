@@ -26,6 +26,7 @@ log = structlog.get_logger(__name__)
 
 PATIENCE_SECONDS = 20.0  # longer than a lease: a place that is still taken then belongs to a living process
 FASTEST_SECONDS = 0.2
+LAST_WORD_SECONDS = 3.0  # for a call on its way, which would take the place again after it was given up
 NODE_ALIVE = "node_alive"
 
 Facts = Callable[[], dict[str, Any]]
@@ -135,6 +136,8 @@ class Registration(threading.Thread):
     def leave(self) -> None:
         """Give the place up; a server that is away finds out by the lease."""
         self._ended.set()
+        if self.is_alive() and self is not threading.current_thread():
+            self.join(LAST_WORD_SECONDS)
         try:
             self._server.leave(self._place.incarnation)
         except (Away, Refused) as problem:
