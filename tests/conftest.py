@@ -8,6 +8,7 @@ installed skips the tests that need it, unless BOTSWAIN_REQUIRE_SERVICES=1 says 
 
 import os
 import signal
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ from tests.servers.processes import die_with_parent
 from tests.servers.shared import end_run, shared_url
 
 RUN_FOLDER = pytest.StashKey[Path]()
+LONG_SECONDS = 200  # a test that may take so long is one of those that start whole clusters
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -41,6 +43,29 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     node.workerinput["botswain_run_folder"] = str(node.config.stash[RUN_FOLDER])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int | None:
+    """Half as many again as there are processors: much of a run is waiting for real processes and leases."""
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ or not sys.platform.startswith("linux"):
+        return None  # xdist's own answer
+    return len(os.sched_getaffinity(0)) * 3 // 2
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest tests first, as they would else be what everybody waits for in the end.
+
+    So one worker process has them all, until the others have nothing left to do and take of them: two or
+    three clusters that start at once would starve each other.
+    """
+    items.sort(key=lambda item: not _is_long(item))
+
+
+def _is_long(item: pytest.Item) -> bool:
+    allowed = item.get_closest_marker("timeout")
+    return allowed is not None and bool(allowed.args) and allowed.args[0] >= LONG_SECONDS
 
 
 def missing(reason: object) -> None:

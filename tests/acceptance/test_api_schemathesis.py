@@ -38,7 +38,7 @@ from orchestrator.runs import lifecycle as runs
 from orchestrator.tenancy import DEFAULT_TENANT
 from orchestrator.transaction import Transaction
 
-EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "6"))
+EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "3"))
 ADMIN = "Bearer the-admin-token-of-the-tests"
 HOURLY = {"kind": "interval", "settings": {"seconds": 3600}, "time_zone": "UTC", "calendar": "office"}
 CHECKS = [

@@ -1,6 +1,5 @@
 """Schedulers that may not start: each says in one sentence why, and leaves the others alone."""
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,14 +54,12 @@ def test_a_scheduler_that_may_not_start_says_why(half_cluster: Cluster, mistake:
     settings = {name: value.replace("{taken}", taken) for name, value in settings.items()}
     before = half_cluster.api.nodes()["scheduler-1"]
 
-    begun = time.monotonic()
     part = half_cluster.scheduler(number, f"second-{mistake.replace(' ', '-')}", **settings).start()
     try:
-        status = part.exit_status()
+        status = part.exit_status(REFUSED_WITHIN * 4)  # the machine may be busy with others
     finally:
         part.kill()
     assert status not in (0, None), part.output()
-    assert time.monotonic() - begun < 2 * REFUSED_WITHIN  # twice: the machine may be busy with others
     said = part.output()
     assert setting in said, said
     assert "Traceback" not in said
