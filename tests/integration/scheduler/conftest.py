@@ -35,6 +35,7 @@ def make_parts(
             "SCHEDULER_CLUSTER_ID": str(number),
             "SCHEDULER_CLUSTER_SIZE": str(size),
             "SCHEDULER_WORKING_PATH": str(tmp_path / f"scheduler-{number}"),
+            "BOTSWAIN_PARTITION_LEASE_SECONDS": "120",  # nobody renews but who ticks, and machines are busy
         }
         parts = assemble(Config.load(given | more), scene.transactions.engine)
         made.append(parts)

@@ -229,7 +229,7 @@ def test_a_long_duty_tells_how_far_it_is_and_keeps_its_term(
 
     def move(term: Term) -> dict[str, int]:
         for done in (10, 20):
-            clock[0] += 6
+            clock[0] += 41  # more than a third of the lease
             lease_ends(scene, 3)  # it would end before the next batch
             term.run(lambda tx: None)
             term.progress(done, 20)
