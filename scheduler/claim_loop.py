@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 import structlog
 
 from orchestrator import errors
-from orchestrator.tasks import lifecycle as tasks
 from orchestrator.tasks.claim import Outrun, Ownership, claim
+from orchestrator.tasks.claimed import release
 from orchestrator.tasks.model import Lane
 from orchestrator.wiring import Parts
 from scheduler.handing_over import HandingOver
@@ -97,7 +97,7 @@ class ClaimLoop(threading.Thread):
         except errors.Unavailable:
             raise  # the claim's lease, or the next owner of the partition, puts the batch back
         except Exception:
-            self._membership.run(lambda tx: tasks.release(tx, batch.tasks, Lane.WORKER))
+            self._membership.run(lambda tx: release(tx, batch.tasks, Lane.WORKER))
             raise
         return batch.next_created_at, batch.next_tenant_id
 

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from sqlalchemy import select
 
 from orchestrator import failpoints
-from orchestrator.tasks import lifecycle as tasks
 from orchestrator.tasks.claim import ClaimedTask
+from orchestrator.tasks.claimed import postpone, release
 from orchestrator.tasks.hints import Hints, node_queue
 from orchestrator.tasks.model import Lane, Task, TaskStatus
 from orchestrator.transaction import Transaction
@@ -43,7 +43,7 @@ class HandingOver:
         reachable = [task for task in batch if not task.node or task.node in self._membership.workers]
         away = [task for task in batch if task not in reachable]
         if away:
-            self._membership.run(lambda tx: tasks.postpone(tx, away, Lane.WORKER))
+            self._membership.run(lambda tx: postpone(tx, away, Lane.WORKER))
         with self._lock:
             self._under_way |= {task.id: (task, time.monotonic()) for task in reachable}
         for task in reachable:
@@ -76,7 +76,7 @@ class HandingOver:
         with self._lock:
             chosen = [task for task, _ in self._under_way.values()] if late is None else list(late)
         if chosen:
-            self._membership.run(lambda tx: tasks.release(tx, chosen, Lane.WORKER))
+            self._membership.run(lambda tx: release(tx, chosen, Lane.WORKER))
         with self._lock:
             for task in chosen:
                 self._under_way.pop(task.id, None)

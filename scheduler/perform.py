@@ -16,8 +16,8 @@ import structlog
 from orchestrator import errors
 from orchestrator.jobs import dispatch
 from orchestrator.jobs.dispatch import HandedOut, Suspicious
-from orchestrator.tasks import lifecycle as tasks
 from orchestrator.tasks.claim import ClaimedTask, Outrun, Ownership, claim
+from orchestrator.tasks.claimed import release, set_aside
 from orchestrator.tasks.model import Lane
 from scheduler.membership import Membership
 
@@ -83,7 +83,7 @@ def _do(membership: Membership, task: ClaimedTask) -> None:
         raise  # the claim's lease, or the next owner of the partition, puts it back
     except Exception as error:
         if task.attempt < ATTEMPTS:
-            membership.run(lambda tx: tasks.release(tx, [task], Lane.SCHEDULER, counted=True))
+            membership.run(lambda tx: release(tx, [task], Lane.SCHEDULER, counted=True))
             raise
         log.exception("task_failed", task=task.guid)
         _set_aside(membership, task, f"{type(error).__name__}: {str(error)[:500]}")
@@ -94,4 +94,4 @@ def _set_aside(membership: Membership, task: ClaimedTask, why: str) -> None:
     until = f"again in {pause}" if pause else "for good; retry it once the cause is mended"
     sentence = f"Set aside after attempt {task.attempt} to hand its job out, {until}: {why}."
     log.error("task_set_aside", task=task.guid, attempt=task.attempt, why=why)
-    membership.run(lambda tx: tasks.set_aside(tx, task, sentence, pause))
+    membership.run(lambda tx: set_aside(tx, task, sentence, pause))

@@ -24,7 +24,7 @@ from orchestrator.insights.tasks import TaskView
 from orchestrator.sessions import lifecycle as sessions
 from orchestrator.sessions.lifecycle import Opening
 from orchestrator.tasks import lifecycle as verbs
-from orchestrator.tasks.lifecycle import NewTask
+from orchestrator.tasks.enqueueing import NewTask, enqueue
 from orchestrator.tasks.model import TaskKind
 from orchestrator.transaction import Transaction
 
@@ -116,7 +116,7 @@ def create_task(call: Call, body: TaskIn) -> Response:
 
     def work(tx: Transaction) -> TaskView:
         audit.record(tx, "task.create", new.guid, activity=new.activity)
-        verbs.enqueue(tx, [new])
+        enqueue(tx, [new])
         return seen.one(tx, new.guid)
 
     return call.write(work)

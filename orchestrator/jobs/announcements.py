@@ -10,8 +10,8 @@ from orchestrator.jobs.heartbeat import Beat, RobotSeen
 from orchestrator.jobs.moves import JobsOffered, JobWithdrawn, OrderGiven, RunBound, RunEnded
 from orchestrator.robots.lifecycle import RobotChanged
 from orchestrator.robots.presence import Familiar, Presence
+from orchestrator.tasks.enqueueing import TasksQueued
 from orchestrator.tasks.hints import Hints
-from orchestrator.tasks.lifecycle import TasksQueued
 from orchestrator.transaction import SYSTEM_TENANT, Transaction, Transactions
 
 

@@ -18,7 +18,6 @@ from orchestrator.jobs import moves
 from orchestrator.jobs.model import Job
 from orchestrator.jobs.moves import History, JobsOffered
 from orchestrator.jobs.states import Event, Status
-from orchestrator.tasks import lifecycle as tasks
 from orchestrator.tasks.claim import (
     HEAD_OF_LINE,
     ClaimedTask,
@@ -28,6 +27,7 @@ from orchestrator.tasks.claim import (
     reached,
     succeed,
 )
+from orchestrator.tasks.claimed import lock_claimed, succeed_claimed
 from orchestrator.tasks.model import Lane, Task
 from orchestrator.transaction import Transaction
 
@@ -105,13 +105,13 @@ def dispatch(tx: Transaction, claimed: Sequence[ClaimedTask]) -> list[Any]:
     batch: each line of history carries its own.
     """
     tx.step = "dispatch"
-    standing = tasks.lock_claimed(tx, claimed)
+    standing = lock_claimed(tx, claimed)
     by_job = {task.subject_id: task for task in standing}
     waiting = tx.execute(_LOCK, {"p_ids": list(by_job) or [0]}).all()
     waiting = sorted(waiting, key=lambda job: by_job[job.id].position)
     places = [by_job[job.id] for job in waiting]
     _offer(tx, waiting, [History(partition=task.partition, seq=task.seq) for task in places])
-    tasks.succeed_claimed(tx, standing)
+    succeed_claimed(tx, standing)
     return waiting
 
 

@@ -29,8 +29,7 @@ from orchestrator.jobs.states import (
 from orchestrator.processes import lifecycle as processes
 from orchestrator.processes.lifecycle import FoundVersion
 from orchestrator.robots import lifecycle as robots
-from orchestrator.tasks import lifecycle as tasks
-from orchestrator.tasks.lifecycle import NewTask
+from orchestrator.tasks.enqueueing import NewTask, enqueue
 from orchestrator.tasks.model import TaskKind
 from orchestrator.transaction import Transaction
 
@@ -79,7 +78,7 @@ def create(tx: Transaction, orders: Sequence[NewJob]) -> list[CreatedJob]:
     guids = [row["guid"] for row in rows]
     ids = _insert(tx, rows)
     audit.record(tx, "job.create", guids[0], count=len(guids), process=orders[0].process)
-    places = tasks.enqueue(tx, [_dispatch_task(row, ids[row["guid"]]) for row in rows])
+    places = enqueue(tx, [_dispatch_task(row, ids[row["guid"]]) for row in rows])
     lines = [
         moves.history_line(
             tx,

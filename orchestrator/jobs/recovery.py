@@ -15,8 +15,7 @@ from orchestrator.jobs.moves import History, OrderGiven
 from orchestrator.jobs.report import end_run
 from orchestrator.jobs.states import CODE_ABORTING, LIVE, ORDERS, Event, Status
 from orchestrator.limits.breakers import Ended
-from orchestrator.tasks import lifecycle as tasks
-from orchestrator.tasks.lifecycle import NewTask
+from orchestrator.tasks.enqueueing import NewTask, enqueue
 from orchestrator.tasks.model import TaskKind
 from orchestrator.transaction import Transaction
 
@@ -72,7 +71,7 @@ def _requeue(tx: Transaction, job: Any, reason: str, sentence: str) -> bool:
     if moved:
         end_run(tx, job, Ended.FAILED)
         again = NewTask(TaskKind.DISPATCH, subject_id=job.id, rank=job.rank, max_attempts=DISPATCH_ATTEMPTS)
-        tasks.enqueue(tx, [again])
+        enqueue(tx, [again])
     return moved
 
 

@@ -21,7 +21,7 @@ from orchestrator.robots.lifecycle import RobotChanged
 from orchestrator.robots.model import Robot, RobotStatus
 from orchestrator.sessions.model import LIVE, Outcome, Session, SessionState
 from orchestrator.tasks import lifecycle as tasks
-from orchestrator.tasks.lifecycle import NewTask
+from orchestrator.tasks.enqueueing import NewTask, enqueue
 from orchestrator.tasks.model import TaskKind
 from orchestrator.transaction import Transaction
 
@@ -73,7 +73,7 @@ def ask(tx: Transaction, robot: Any) -> str | None:
     session_id = tx.execute(select(Session.id).where(Session.public_id == public_id)).scalar_one()
     # One attempt: what becomes of the session is told by the session, and the next is asked for anew.
     task = NewTask(TaskKind.OPEN_SESSION, subject_id=session_id, node=robot.node, rank=RANK)
-    tasks.enqueue(replace(tx, tenant_id=robot.tenant_id), [task])
+    enqueue(replace(tx, tenant_id=robot.tenant_id), [task])
     return public_id
 
 

@@ -8,7 +8,8 @@ from typing import Any
 from sqlalchemy import case, func, select, update
 
 from orchestrator.database import database_time
-from orchestrator.tasks.lifecycle import TasksQueued, give_up_or_retry, rewind
+from orchestrator.tasks.enqueueing import TasksQueued, rewind
+from orchestrator.tasks.lifecycle import give_up_or_retry
 from orchestrator.tasks.model import Lane, Task, TaskStatus
 from orchestrator.transaction import Transaction
 

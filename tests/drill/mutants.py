@@ -51,11 +51,11 @@ def forget_the_fence() -> None:
     """What was claimed is finished, whether the claim still stands or not."""
     from sqlalchemy import bindparam, select
 
-    from orchestrator.tasks import lifecycle
+    from orchestrator.tasks import claimed
     from orchestrator.tasks.model import Task
 
     ids = Task.id.in_(bindparam("p_ids", expanding=True))
-    lifecycle._LOCK_CLAIMED = select(Task.id).where(ids).with_for_update()
+    claimed._LOCK_CLAIMED = select(Task.id).where(ids).with_for_update()
 
 
 def forget_the_epoch() -> None:

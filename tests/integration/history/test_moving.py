@@ -26,7 +26,7 @@ from orchestrator.resources.queues import NewQueue
 from orchestrator.runs.model import PAST_RUNS
 from orchestrator.tasks import lifecycle as tasks
 from orchestrator.tasks import past as past_tasks
-from orchestrator.tasks.lifecycle import NewTask
+from orchestrator.tasks.enqueueing import NewTask, enqueue
 from orchestrator.tasks.model import Task, TaskKind, TaskStatus
 from tests.integration.conftest import on
 from tests.integration.history.accounts import breaches, move_all, numbers
@@ -146,7 +146,7 @@ def test_numbers_are_never_given_twice(scene: Scene) -> None:
 
 def test_ended_tasks_move_and_come_back_to_be_retried(scene: Scene) -> None:
     made = NewTask(TaskKind.ACTIVITY, activity="botswain.echo")
-    scene.run(lambda tx: tasks.enqueue(tx, [made]))
+    scene.run(lambda tx: enqueue(tx, [made]))
     scene.run(lambda tx: tasks.cancel(tx, made.guid))
     before = numbers(scene.transactions.engine)
     assert move_all(scene.run, (TASKS,)) == {"tasks": 1}

@@ -13,8 +13,8 @@ from orchestrator.insights import explain
 from orchestrator.jobs import dispatch
 from orchestrator.jobs.moves import JobsOffered
 from orchestrator.jobs.states import Status
+from orchestrator.tasks import enqueueing, partitions, recovery
 from orchestrator.tasks import lifecycle as tasks
-from orchestrator.tasks import partitions, recovery
 from orchestrator.tasks.claim import Outrun, Ownership
 from orchestrator.tasks.model import Partition, Task, TaskStatus
 from orchestrator.tasks.spread import partition_of
@@ -43,7 +43,7 @@ def owned(membership: Membership) -> Ownership:
 
 def create(scene: Scene, monkeypatch: pytest.MonkeyPatch, count: int) -> list[str]:
     """Jobs whose tasks are all in one partition."""
-    monkeypatch.setattr(tasks._spread, "next", lambda _: HERE)
+    monkeypatch.setattr(enqueueing._spread, "next", lambda _: HERE)
     return scene.create(count)
 
 

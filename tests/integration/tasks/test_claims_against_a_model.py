@@ -17,7 +17,8 @@ from sqlalchemy import delete, select, update
 from orchestrator.tasks import lifecycle as tasks
 from orchestrator.tasks import partitions, recovery
 from orchestrator.tasks.claim import ClaimedTask, Ownership, claim
-from orchestrator.tasks.lifecycle import NewTask
+from orchestrator.tasks.claimed import release
+from orchestrator.tasks.enqueueing import NewTask, enqueue
 from orchestrator.tasks.model import Lane, Partition, Task, TaskKind, TaskStatus
 from orchestrator.tasks.spread import partition_of
 from tests.integration.conftest import on
@@ -68,7 +69,7 @@ class Line:
         task = NewTask(
             TaskKind.ACTIVITY, ordering_key=KEY, rank=rank, not_before=not_before, max_attempts=1000
         )
-        ((_, seq),) = self.scene.run(lambda tx: tasks.enqueue(tx, [task]))
+        ((_, seq),) = self.scene.run(lambda tx: enqueue(tx, [task]))
         (self.model.postponed if not_before else self.model.queued)[task.guid] = (rank, seq)
 
     def claim(self, count: int, _: int) -> None:
@@ -98,7 +99,7 @@ class Line:
 
     def release(self, number: int, _: int) -> None:
         if guid := self.model.pick(self.model.claimed, number):
-            self.scene.run(lambda tx: tasks.release(tx, [self.held[guid]], Lane.WORKER))
+            self.scene.run(lambda tx: release(tx, [self.held[guid]], Lane.WORKER))
             self.model.queued[guid] = self.model.claimed.pop(guid)
 
     def fail(self, number: int, _: int) -> None:

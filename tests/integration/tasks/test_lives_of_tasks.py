@@ -13,7 +13,9 @@ from orchestrator.errors import Conflict, NotFound, StaleFence
 from orchestrator.tasks import lifecycle as tasks
 from orchestrator.tasks import recovery
 from orchestrator.tasks.claim import ClaimedTask, Ownership
-from orchestrator.tasks.lifecycle import RETRY_DELAY, RETRY_DELAY_LIMIT, NewTask
+from orchestrator.tasks.claimed import lock_claimed, postpone, release, succeed_claimed
+from orchestrator.tasks.enqueueing import NewTask, enqueue
+from orchestrator.tasks.lifecycle import RETRY_DELAY, RETRY_DELAY_LIMIT
 from orchestrator.tasks.model import Lane, TaskKind, TaskStatus
 from orchestrator.tasks.spread import partition_of
 from orchestrator.transaction import Transaction
@@ -27,7 +29,7 @@ S = TaskStatus
 
 def claimed(scene: Scene, owned: Ownership, **more: Any) -> ClaimedTask:
     task = NewTask(TaskKind.ACTIVITY, activity="botswain.echo", ordering_key=KEY, **more)
-    scene.run(lambda tx: tasks.enqueue(tx, [task]))
+    scene.run(lambda tx: enqueue(tx, [task]))
     (found,) = scene.claim(owned).tasks
     assert found.guid == task.guid
     return found
@@ -82,7 +84,7 @@ VERBS_OF: dict[str, Callable[[ClaimedTask], Callable[[Transaction], Any]]] = {
     name: lambda task, verb=verb: lambda tx: verb(tx, task.guid, task.fence) for name, verb in VERBS.items()
 }
 STATES: dict[str, Callable[[Scene, ClaimedTask], Any]] = {
-    "queued": lambda scene, task: scene.run(lambda tx: tasks.release(tx, [task], Lane.WORKER)),
+    "queued": lambda scene, task: scene.run(lambda tx: release(tx, [task], Lane.WORKER)),
     "claimed": lambda scene, task: None,
     "running": lambda scene, task: scene.run(VERBS_OF["start"](task)),
     "succeeded": lambda scene, task: [scene.run(VERBS_OF[v](task)) for v in ("start", "finish")],
@@ -208,20 +210,20 @@ def test_a_claim_that_lapsed_costs_no_attempt(scene: Scene, owned: Ownership) ->
 
 def test_of_a_batch_only_the_standing_claims_are_locked_and_finished(scene: Scene, owned: Ownership) -> None:
     batch = [NewTask(TaskKind.ACTIVITY, ordering_key=KEY) for _ in range(4)]
-    scene.run(lambda tx: tasks.enqueue(tx, batch))
+    scene.run(lambda tx: enqueue(tx, batch))
     held = list(scene.claim(owned).tasks)
     scene.run(lambda tx: tasks.cancel(tx, held[1].guid))
     held[2] = replace(held[2], fence=held[2].fence - 1)
 
     def finish(tx: Transaction) -> list[ClaimedTask]:
-        standing = tasks.lock_claimed(tx, held)
-        tasks.succeed_claimed(tx, standing)
+        standing = lock_claimed(tx, held)
+        succeed_claimed(tx, standing)
         return standing
 
     assert scene.run(finish) == [held[0], held[3]]
     statuses = [scene.task(task.guid).status for task in held]
     assert statuses == [S.SUCCEEDED, S.CANCELLED, S.CLAIMED, S.SUCCEEDED]
-    assert scene.run(lambda tx: tasks.lock_claimed(tx, [])) == []
+    assert scene.run(lambda tx: lock_claimed(tx, [])) == []
 
 
 @on("sqlite")
@@ -248,7 +250,7 @@ def test_a_task_for_a_node_that_is_away_waits_a_while_without_losing_an_attempt(
     scene: Scene, owned: Ownership
 ) -> None:
     task = claimed(scene, owned, node="n9", max_attempts=1)
-    scene.run(lambda tx: tasks.postpone(tx, [task], Lane.WORKER))
+    scene.run(lambda tx: postpone(tx, [task], Lane.WORKER))
     row = scene.task(task.guid)
     assert (row.status, row.attempt) == (S.POSTPONED, 0)
     assert due_again(scene, owned, task.guid).node == "n9"

@@ -10,7 +10,8 @@ from sqlalchemy import select, update
 from orchestrator.tasks import lifecycle as tasks
 from orchestrator.tasks import partitions, recovery
 from orchestrator.tasks.claim import ClaimedTask
-from orchestrator.tasks.lifecycle import NewTask
+from orchestrator.tasks.claimed import lock_claimed
+from orchestrator.tasks.enqueueing import NewTask, enqueue
 from orchestrator.tasks.model import PARTITIONS, Lane, Partition, TaskKind, TaskStatus
 from orchestrator.tasks.spread import partition_of
 from tests.integration.conftest import on
@@ -87,7 +88,7 @@ def test_an_adopter_gets_what_was_claimed_and_the_old_owner_changes_nothing_more
     here = partition_of(key)
     (mine,) = scene.own([here], "a")
     new = [NewTask(kind, ordering_key=key) for kind in (TaskKind.ACTIVITY, TaskKind.DISPATCH) * 3]
-    scene.run(lambda tx: tasks.enqueue(tx, new))
+    scene.run(lambda tx: enqueue(tx, new))
     claimed = {lane: list(scene.claim(mine, 2, lane).tasks) for lane in Lane}
     begun = claimed[Lane.WORKER][0]
     scene.run(lambda tx: tasks.start(tx, begun.guid, begun.fence, "n1", LEASE))
@@ -95,7 +96,7 @@ def test_an_adopter_gets_what_was_claimed_and_the_old_owner_changes_nothing_more
     (theirs,) = scene.own([here], "b")
 
     def old_hand(tx: Any) -> list[ClaimedTask]:
-        return tasks.lock_claimed(tx, [*claimed[Lane.WORKER], *claimed[Lane.SCHEDULER]])
+        return lock_claimed(tx, [*claimed[Lane.WORKER], *claimed[Lane.SCHEDULER]])
 
     assert scene.run(old_hand) == []
     again = {lane: [task.guid for task in scene.claim(theirs, 10, lane).tasks] for lane in Lane}

@@ -9,11 +9,11 @@ import pytest
 from sqlalchemy import select, update
 
 from orchestrator.errors import StaleFence
-from orchestrator.tasks import lifecycle as tasks
 from orchestrator.tasks import partitions, recovery
 from orchestrator.tasks.claim import Ownership, claim
+from orchestrator.tasks.claimed import release
+from orchestrator.tasks.enqueueing import NewTask, TasksQueued, enqueue
 from orchestrator.tasks.heads import HeadsQuery
-from orchestrator.tasks.lifecycle import NewTask, TasksQueued
 from orchestrator.tasks.model import RANK_SHIFT, Lane, Partition, Task, TaskKind, TaskStatus
 from orchestrator.tasks.spread import partition_of
 from orchestrator.transaction import Transaction
@@ -28,9 +28,9 @@ def new(rank: int = 100, **more: Any) -> NewTask:
     return NewTask(TaskKind.ACTIVITY, ordering_key=KEY, rank=rank, max_attempts=9, **more)
 
 
-def enqueue(scene: Scene, *ranks: int) -> list[int]:
+def queue_up(scene: Scene, *ranks: int) -> list[int]:
     """The seqs given."""
-    return [seq for _, seq in scene.run(lambda tx: tasks.enqueue(tx, [new(rank) for rank in ranks]))]
+    return [seq for _, seq in scene.run(lambda tx: enqueue(tx, [new(rank) for rank in ranks]))]
 
 
 def seqs(batch: Any) -> list[int]:
@@ -49,7 +49,7 @@ def test_seqs_are_gapless_and_in_order_of_commit_under_four_producers(scene: Sce
 
     def produce() -> None:
         for _ in range(100):
-            enqueue(scene, 100)
+            queue_up(scene, 100)
 
     def take() -> None:
         while len(claimed) < 400:
@@ -64,7 +64,7 @@ def test_seqs_are_gapless_and_in_order_of_commit_under_four_producers(scene: Sce
 def test_a_list_takes_its_numbers_in_order_and_says_where(scene: Scene) -> None:
     keys = ["a", "b", "c", "d"]
     wanted = [NewTask(TaskKind.ACTIVITY, ordering_key=keys[n % 4]) for n in range(12)]
-    places = scene.run(lambda tx: tasks.enqueue(tx, wanted))
+    places = scene.run(lambda tx: enqueue(tx, wanted))
     rows = scene.run(
         lambda tx: {
             r.guid: (r.partition, r.seq) for r in tx.execute(select(Task.guid, Task.partition, Task.seq))
@@ -78,14 +78,14 @@ def test_a_list_takes_its_numbers_in_order_and_says_where(scene: Scene) -> None:
 
 
 def test_a_rolled_back_list_leaves_no_gap(scene: Scene) -> None:
-    (first,) = enqueue(scene, 100)
-    scene.trial(lambda tx: tasks.enqueue(tx, [new() for _ in range(5)]))
-    assert enqueue(scene, 100) == [first + 1]
+    (first,) = queue_up(scene, 100)
+    scene.trial(lambda tx: enqueue(tx, [new() for _ in range(5)]))
+    assert queue_up(scene, 100) == [first + 1]
 
 
 def test_a_claim_takes_ten_and_says_what_stands_behind(scene: Scene) -> None:
     owned = own(scene)
-    given = enqueue(scene, *[100] * 12)
+    given = queue_up(scene, *[100] * 12)
     batch = scene.claim(owned)
     assert seqs(batch) == given[:10]
     rows = [scene.task(task.guid) for task in batch.tasks]
@@ -102,9 +102,9 @@ def test_a_claim_takes_ten_and_says_what_stands_behind(scene: Scene) -> None:
 
 def test_the_higher_rank_goes_first_and_late_comers_are_not_overlooked(scene: Scene) -> None:
     owned = own(scene)
-    a, b, c = enqueue(scene, 100, 50, 100)
+    a, b, c = queue_up(scene, 100, 50, 100)
     assert seqs(scene.claim(owned, 2)) == [b, a]
-    d, e = enqueue(scene, 10, 50)  # before the cursor, which has passed rank 50
+    d, e = queue_up(scene, 10, 50)  # before the cursor, which has passed rank 50
     assert seqs(scene.claim(owned, 2)) == [d, e]
     assert seqs(scene.claim(owned, 2)) == [c]
 
@@ -112,11 +112,11 @@ def test_the_higher_rank_goes_first_and_late_comers_are_not_overlooked(scene: Sc
 @pytest.mark.parametrize("way", ["release", "lapse", "adoption"])
 def test_what_comes_back_goes_to_its_old_place(scene: Scene, way: str) -> None:
     owned = own(scene)
-    given = enqueue(scene, *[100] * 6)
+    given = queue_up(scene, *[100] * 6)
     held = scene.claim(owned, 3).tasks
     assert seqs(scene.claim(owned, 1)) == given[3:4]
     if way == "release":
-        scene.run(lambda tx: tasks.release(tx, held, Lane.WORKER))
+        scene.run(lambda tx: release(tx, held, Lane.WORKER))
     elif way == "lapse":
         for task in held:
             scene.set_task(task.guid, lease_until=scene.past())
@@ -133,8 +133,8 @@ def test_postponed_tasks_come_to_their_place_when_they_are_due(scene: Scene) -> 
     owned = own(scene)
     soon = scene.past(0) + timedelta(hours=1)
     waiting = [new(not_before=soon), new(rank=90, not_before=soon)]
-    ((_, first), (_, second)) = scene.run(lambda tx: tasks.enqueue(tx, waiting))
-    later = enqueue(scene, 100, 100)
+    ((_, first), (_, second)) = scene.run(lambda tx: enqueue(tx, waiting))
+    later = queue_up(scene, 100, 100)
     assert seqs(scene.claim(owned, 1)) == later[:1]
     assert scene.run(lambda tx: recovery.promote_due(tx, [HERE])) == 0
     for task in waiting:
@@ -148,7 +148,7 @@ def test_postponed_tasks_come_to_their_place_when_they_are_due(scene: Scene) -> 
 def test_two_claimers_of_one_partition_never_take_the_same(scene: Scene) -> None:
     """Not even with one name and epoch, as two threads of a scheduler might."""
     owned = own(scene)
-    given = enqueue(scene, *[100] * 200)
+    given = queue_up(scene, *[100] * 200)
     taken: list[list[int]] = [[], []]
 
     def take(number: int) -> None:
@@ -163,7 +163,7 @@ def test_two_claimers_of_one_partition_never_take_the_same(scene: Scene) -> None
 @pytest.mark.parametrize("wrong", ["epoch", "owner", "lease"])
 def test_who_no_longer_owns_the_partition_claims_nothing(scene: Scene, wrong: str) -> None:
     owned = own(scene)
-    enqueue(scene, 100)
+    queue_up(scene, 100)
     mine = Ownership(HERE, "s2" if wrong == "owner" else "s1", owned.epoch - (wrong == "epoch"))
     if wrong == "lease":
         past = scene.past()
@@ -177,7 +177,7 @@ def test_who_no_longer_owns_the_partition_claims_nothing(scene: Scene, wrong: st
 @on("sqlite")
 def test_a_claim_that_was_rolled_back_or_whose_answer_was_lost_overlooks_nothing(scene: Scene) -> None:
     owned = own(scene)
-    given = enqueue(scene, *[100] * 4)
+    given = queue_up(scene, *[100] * 4)
     scene.trial(lambda tx: claim(tx, owned, Lane.WORKER, 2, LEASE))
     assert seqs(scene.claim(owned, 4)) == given
     # Tasks come back before the cursor; a claim commits, but this process never learns of it.
@@ -200,7 +200,7 @@ def test_a_task_cancelled_in_the_midst_of_a_claim_rolls_it_back_whole(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owned = own(scene)
-    enqueue(scene, 100, 100)
+    queue_up(scene, 100, 100)
     from orchestrator.tasks import claim as claiming
 
     take = claiming._take
@@ -218,10 +218,8 @@ def test_a_task_cancelled_in_the_midst_of_a_claim_rolls_it_back_whole(
 
 def test_heads_say_which_lines_hold_work_and_how_old_it_is(scene: Scene) -> None:
     assert scene.run(lambda tx: HeadsQuery(range(64)).read(tx)) == []
-    (first, _) = enqueue(scene, 30, 100)
-    (dispatch,) = scene.run(
-        lambda tx: tasks.enqueue(tx, [NewTask(TaskKind.DISPATCH, ordering_key=KEY, rank=70)])
-    )
+    (first, _) = queue_up(scene, 30, 100)
+    (dispatch,) = scene.run(lambda tx: enqueue(tx, [NewTask(TaskKind.DISPATCH, ordering_key=KEY, rank=70)]))
     heads = scene.run(lambda tx: HeadsQuery([HERE, (HERE + 1) % 64]).read(tx))
     assert {(head.partition, head.lane, head.position) for head in heads} == {
         (HERE, Lane.WORKER, 30 * RANK_SHIFT + first),
@@ -235,7 +233,7 @@ def test_the_owners_are_hinted_of_every_task_that_comes_into_line(scene: Scene) 
     facts: list[TasksQueued] = []
     scene.transactions.subscribe(TasksQueued, facts.extend)
     owned = own(scene)
-    enqueue(scene, 100)
+    queue_up(scene, 100)
     batch = scene.claim(owned)
-    scene.run(lambda tx: tasks.release(tx, batch.tasks, Lane.WORKER))
+    scene.run(lambda tx: release(tx, batch.tasks, Lane.WORKER))
     assert facts == [TasksQueued(frozenset({HERE}))] * 2
