@@ -65,4 +65,5 @@ def test_a_condition_is_a_json_object() -> None:
 
 
 def test_every_end_that_the_server_knows_can_be_said() -> None:
-    assert JobEndSettings(process="any", states=list(ENDS)).states == list(ENDS)
+    settings = JobEndSettings.model_validate({"process": "any", "states": list(ENDS)})
+    assert settings.states == list(ENDS)
