@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
-
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
-from werkzeug.routing import Rule
 
 from orchestrator import api, console
 from orchestrator.config import Config
@@ -17,22 +13,6 @@ from orchestrator.wiring import assemble
 EXTENSION = "botswain"
 
 
-class LateRule(Rule):
-    """A route whose function that writes its URL is made when the first URL is written.
-
-    Werkzeug makes two for each route at once, which takes longer than all the rest of making the
-    application; and hardly any route is ever asked for its URL.
-    """
-
-    def _compile_builder(self, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
-        make = cache(super()._compile_builder)
-
-        def build(rule: Rule, /, **values: object) -> tuple[str, str]:
-            return make(append_unknown)(rule, **values)
-
-        return build
-
-
 def create_app(config: Config | None = None) -> Flask:
     """The Flask application of one API process. Raises `ConfigurationError` naming every mistake."""
     config = config or Config.load()
@@ -40,7 +20,6 @@ def create_app(config: Config | None = None) -> Flask:
         "botswain",
         static_folder=None,  # the console has one of its own; this would be a route without a policy
     )
-    app.url_rule_class = LateRule
     app.url_map.merge_slashes = False  # a redirection loses the body of a POST
     app.config.update(
         SQLALCHEMY_DATABASE_URI=config.database_url,
