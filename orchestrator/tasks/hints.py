@@ -31,8 +31,8 @@ PERFORM = "workers.perform"
 OWNERS = "botswain:owners"
 OWNERS_FRESH_SECONDS = 1.0
 PAUSE_AFTER_FAILURE_SECONDS = 1.0
-# The last is redis-py's, of a connection that is closed while it reads from it.
-AWAY = (OperationalError, RedisError, OSError, AttributeError)
+# The last two are redis-py's, of a connection that is closed while it reads from it.
+AWAY = (OperationalError, RedisError, OSError, AttributeError, ValueError)
 
 
 def node_queue(node: str) -> str:
