@@ -38,8 +38,10 @@ def run(options: Options) -> Iterator[Finding]:
         progress = Progress(NAME, len(points) * options.failpoint_times)
         end = time.monotonic() + options.limit
         with made.load.asking(JOBS_EACH, EVERY):
-            for point in points * options.failpoint_times:  # in turn: a time limit cuts all of them short
-                if time.monotonic() < end and _dies_at(made, mortal, point):
+            for point in _in_turn(deaths, options.failpoint_times):
+                if time.monotonic() > end:
+                    break
+                if _dies_at(made, mortal, point):
                     deaths[point] += 1
                     _recover(made, mortal, stays_dead=sum(deaths.values()) % LONG_DEATH == 0)
                     progress.tell(sum(deaths.values()), at=point)
@@ -57,6 +59,15 @@ def run(options: Options) -> Iterator[Finding]:
         yield from judge(NAME, made, options)
         limit = (LEASE + SWEEP + MARGIN) * options.patience
         yield seconds_of(NAME, "seconds until a job was handed out", made.witness.waits(), limit)
+
+
+def _in_turn(deaths: dict[str, int], times: int) -> Iterator[str]:
+    """Each point until it has had its deaths, all by turns: a time limit cuts all of them short.
+
+    One that was not reached in time comes again; one that never is ends with twice as many turns.
+    """
+    for _ in range(2 * times):
+        yield from [point for point, died in deaths.items() if died < times]
 
 
 def _recover(made: Ground, mortal: Member, *, stays_dead: bool) -> None:
