@@ -15,6 +15,7 @@ from orchestrator.cluster import lifecycle as cluster
 from orchestrator.cluster.lifecycle import SCHEDULER, WORKER, NodeAlive
 from orchestrator.tasks import partitions
 from orchestrator.tasks.claim import Ownership
+from orchestrator.tasks.claimed import StaleWritesRefused
 from orchestrator.transaction import SYSTEM_TENANT, Actor, Transaction
 from orchestrator.wiring import Parts
 from scheduler import joining, shares
@@ -51,6 +52,9 @@ class Membership:
         self.surroundings: dict[str, Any] | None = None
         self.designated: str | None = None
         """The other scheduler that is to be master before all others, while it lives."""
+        self.stale_writes = 0
+        """What this scheduler tried to write, since its start, after its right had passed to another."""
+        parts.transactions.subscribe(StaleWritesRefused, self._count_refused)
 
     # What the loops ask ---------------------------------------------------------------------------------
 
@@ -65,6 +69,11 @@ class Membership:
         """A claim found that the partition has passed to another."""
         with self._lock:
             self._owned.pop(partition, None)
+            self.stale_writes += 1
+
+    def _count_refused(self, refused: list[StaleWritesRefused]) -> None:
+        with self._lock:
+            self.stale_writes += sum(one.count for one in refused)
 
     def run(self, work: Callable[[Transaction], Result], *, read_only: bool = False) -> Result:
         """A transaction of the cluster itself: on behalf of no tenant."""

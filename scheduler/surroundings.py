@@ -9,7 +9,7 @@ from pathlib import Path
 import structlog
 
 from orchestrator import errors
-from orchestrator.cluster.surroundings import MAINTENANCE_WINDOW, Notice, look
+from orchestrator.cluster.surroundings import MAINTENANCE_WINDOW, STALE_WRITES, Notice, look
 from orchestrator.wiring import Parts
 from scheduler.membership import Membership
 
@@ -42,8 +42,10 @@ class Lookout(threading.Thread):
         parts = self._parts
         database_now = self._membership.run(lambda tx: tx.now, read_only=True)
         found = look(parts.redis, database_now, self._folders(), parts.config.least_free_bytes)
-        window = {MAINTENANCE_WINDOW: parts.config.maintenance_window_given}  # people see the master's
-        self._membership.surroundings = found.as_json() | window
+        self._membership.surroundings = found.as_json() | {
+            MAINTENANCE_WINDOW: parts.config.maintenance_window_given,  # people see the master's
+            STALE_WRITES: self._membership.stale_writes,
+        }
         for notice in found.notices:
             if notice.code not in {told.code for told in self._told}:
                 log.warning("notice", node=self._membership.me.name, code=notice.code, detail=notice.sentence)

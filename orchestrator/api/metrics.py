@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 
 from flask import Flask, Response, g, request
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
@@ -33,6 +33,9 @@ class Metrics:
         self._registry.register(self._installation)
         names = ("method", "route", "status")
         self._requests = Counter("botswain_requests", "Requests answered", names, registry=self._registry)
+        self._refusals = Counter(
+            "botswain_refusals", "Requests refused, by error code", ("code",), registry=self._registry
+        )
         self._seconds = Histogram(
             "botswain_request_seconds",
             "Time until the answer, waiting for a job included",
@@ -52,6 +55,8 @@ class Metrics:
         def end(response: Response) -> Response:
             route = (request.endpoint or "none").rpartition(".")[2]
             self._requests.labels(request.method, route, response.status_code).inc()
+            if "problem_code" in g:
+                self._refusals.labels(g.problem_code).inc()
             if "begun" in g:
                 self._seconds.labels(request.method, route).observe(time.perf_counter() - g.begun)
             return response
@@ -101,6 +106,7 @@ class Installation(Collector):
         )
         yield GaugeMetricFamily("botswain_held_lines", "Lines in which limits hold jobs back", now.held_lines)
         yield _family("botswain_notices", "What is wrong with the cluster, by code", "code", now.notices)
+        yield _stale_writes(now.stale_writes)
         yield from _of_duties(now.duties)
 
     def _read(self) -> Gauges | None:
@@ -112,6 +118,14 @@ class Installation(Collector):
                     self._gauges = None
                 self._read_at = time.monotonic()
             return self._gauges
+
+
+def _stale_writes(by_node: dict[str, int]) -> Metric:
+    said = "Writes of schedulers that were refused, as their right to them had passed to another"
+    metric = CounterMetricFamily("botswain_stale_writes_refused", said, labels=["node"])
+    for node, count in by_node.items():
+        metric.add_metric([node], count)
+    return metric
 
 
 def _of_duties(done: list[DutyView]) -> Iterator[Metric]:

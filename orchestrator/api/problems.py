@@ -11,7 +11,7 @@ from http import HTTPStatus
 from typing import Any
 
 import structlog
-from flask import Flask, Response, request
+from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
 from orchestrator import errors
@@ -45,6 +45,7 @@ def problem(
         "code": code,
         **more,
     }
+    g.problem_code = code  # for the metrics
     body = json.dumps(document, ensure_ascii=False).encode("utf-8", "replace")
     return Response(body, status, headers, content_type=MEDIA_TYPE)
 

@@ -8,7 +8,9 @@ from typing import Any
 
 from sqlalchemy import func, select
 
+from orchestrator.cluster.lifecycle import SCHEDULER
 from orchestrator.cluster.model import Node
+from orchestrator.cluster.surroundings import STALE_WRITES
 from orchestrator.insights import duties
 from orchestrator.insights.cluster import standing_notices
 from orchestrator.insights.duties import DutyView
@@ -40,6 +42,7 @@ class Gauges:
     duties: list[DutyView]
     stalled: int
     doubled: int
+    stale_writes: dict[str, int]  # that were refused, by scheduler, each since its start
 
 
 def gauges(tx: Transaction) -> Gauges:
@@ -67,7 +70,13 @@ def gauges(tx: Transaction) -> Gauges:
         duties=duties.listed(tx),
         stalled=_count(tx, Job.id, Job.status.in_(live), Job.stalled_at.is_not(None)),
         doubled=_count(tx, Robot.id, Robot.doubled_at > tx.now - SHOWN_FOR),
+        stale_writes=_stale_writes(tx),
     )
+
+
+def _stale_writes(tx: Transaction) -> dict[str, int]:
+    rows = tx.execute(select(Node.name, Node.surroundings).where(Node.kind == SCHEDULER).order_by(Node.name))
+    return {row.name: (row.surroundings or {}).get(STALE_WRITES, 0) for row in rows}
 
 
 def _count(tx: Transaction, column: Any, *conditions: Any) -> int:

@@ -6,6 +6,7 @@ Each verb acts on those whose claim still stands; the others were taken over, wh
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
 import structlog
@@ -14,11 +15,19 @@ from sqlalchemy import bindparam, select, tuple_, update
 from orchestrator.tasks.claim import ClaimedTask
 from orchestrator.tasks.enqueueing import put_back
 from orchestrator.tasks.model import Lane, Task, TaskStatus
-from orchestrator.transaction import Transaction
+from orchestrator.transaction import Fact, Transaction
 
 log = structlog.get_logger(__name__)
 
 NODE_AWAY_DELAY = timedelta(seconds=5)
+
+
+@dataclass(frozen=True)
+class StaleWritesRefused(Fact):
+    """So many claimed tasks were written to whose claims no longer stood, and nothing was changed."""
+
+    count: int
+
 
 _LOCK_CLAIMED = (
     select(Task.id)
@@ -48,6 +57,7 @@ def lock_claimed(tx: Transaction, tasks: Sequence[ClaimedTask]) -> list[ClaimedT
     standing = set(tx.execute(_LOCK_CLAIMED, marks).scalars())
     if gone := len(tasks) - len(standing):
         log.info("stale_write_refused", what="claimed tasks", count=gone, actor=str(tx.actor))
+        tx.announce(StaleWritesRefused(gone))
     return [task for task in tasks if task.id in standing]
 
 

@@ -2,7 +2,8 @@
 
 Each node looks for itself, since a clock and a disk are a machine's own. What it found is kept in its
 row of `nodes`: `{"free_bytes": n, "clock_ahead_seconds": x, "notices": [{"code": …, "sentence": …}]}`. A
-scheduler's maintenance window is there too: the one that is master goes by its own setting.
+scheduler's maintenance window is there too, since the one that is master goes by its own setting, and how
+many of its writes were refused as stale since its start.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from orchestrator.cluster.surroundings import clocks, disk_room, eviction
 from orchestrator.cluster.surroundings.disk_room import Room
 from orchestrator.cluster.surroundings.notice import Notice
 
-__all__ = ["MAINTENANCE_WINDOW", "Findings", "Notice", "look", "told"]
+__all__ = ["MAINTENANCE_WINDOW", "STALE_WRITES", "Findings", "Notice", "look", "told"]
 
 MAINTENANCE_WINDOW = "maintenance_window"
+STALE_WRITES = "stale_writes"
 
 
 @dataclass(frozen=True)

@@ -159,5 +159,7 @@ def test_the_cluster_is_seen_and_drained(
         "botswain_backlog 1.0",
         'botswain_tasks{state="queued"} 1.0',
         'botswain_requests_total{method="GET",route="get_cluster",status="200"} 1.0',
+        'botswain_stale_writes_refused_total{node="scheduler-1"} 0.0',
+        'botswain_refusals_total{code="forbidden"} 1.0',
     ):
         assert line in metrics

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -14,6 +15,8 @@ from orchestrator.cluster.model import Node
 from orchestrator.cluster.surroundings import clocks
 from orchestrator.insights import cluster as seen
 from orchestrator.insights import gauges
+from orchestrator.tasks.claim import ClaimedTask
+from orchestrator.tasks.claimed import lock_claimed
 from scheduler.maintenance import Duty, nodes
 from scheduler.master import Master
 from scheduler.membership import Membership
@@ -139,3 +142,24 @@ def test_the_window_that_people_see_is_the_masters(scene: Scene, member: MakeMem
     assert rule() == "always"  # nobody is master
     master_of(only)
     assert rule() == "never"
+
+
+def test_stale_writes_that_were_refused_are_counted(scene: Scene, member: MakeMember) -> None:
+    only = member(1, size=1)
+    overtaken = ClaimedTask(
+        id=4711,
+        tenant_id=1,
+        guid="g",
+        kind="dispatch",
+        subject_id=1,
+        node="",
+        fence=1,
+        attempt=1,
+        seq=1,
+        position=1,
+        partition=0,
+    )
+    assert only.run(lambda tx: lock_claimed(tx, [overtaken, replace(overtaken, id=4712)])) == []
+    only.lost(0)
+    looked(only)
+    assert scene.run(gauges.gauges).stale_writes == {"scheduler-1": 3}
