@@ -42,7 +42,7 @@ LONGEST_RUN = 366 * 24 * 3600
 
 
 class JobIn(Input):
-    """An order for a run. Give `robot`, or `group`, or neither for any robot.
+    """An order for a run. Give `robot` (its id, name or GUID), or `group`, or neither for any robot.
 
     With `resource`, the run has that resource as its input, and the resource goes the way of the run.
     """
@@ -61,7 +61,8 @@ class JobIn(Input):
 
 
 class JobFilters(Pages):
-    """`robot` finds what it has, had or was asked for; times compare with the time of creation."""
+    """`robot` (its id, name or GUID) finds what it has, had or was asked for; times compare with the time of
+    creation."""
 
     status: Annotated[Number, Field(ge=0, le=8)] | None = None
     state: StateName | None = None
@@ -99,7 +100,7 @@ def create_jobs(call: Call, body: list[JobIn]) -> Response:
     orders = [NewJob(**{name: getattr(order, name) for name in JobIn.model_fields}) for order in body]
 
     def work(tx: Transaction) -> JobView | Jobs:
-        made = seen.created(tx, verbs.create(tx, orders))
+        made = seen.created(tx, verbs.create(tx, orders, call.digest))
         return Jobs(made) if call.is_list else made[0]
 
     return call.write(work)
@@ -109,7 +110,7 @@ def create_jobs(call: Call, body: list[JobIn]) -> Response:
 def list_jobs(call: Call, query: JobFilters) -> Response:
     """List jobs, newest first."""
     filters = seen.Filters(**query.chosen())
-    return call.read(lambda tx: seen.listed(tx, filters, query.limit, query.cursor))
+    return call.read(lambda tx: seen.listed(tx, filters, query.limit, query.cursor, call.digest))
 
 
 @routes.get("/jobs/<job>", Policy.VIEWER, answer=JobView)

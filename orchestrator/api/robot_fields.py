@@ -15,7 +15,7 @@ from orchestrator.jobs.heartbeat import Beat
 from orchestrator.jobs.report import Report
 from orchestrator.jobs.states import Status
 from orchestrator.robots.doubles import Program
-from orchestrator.robots.lifecycle import normal_guid
+from orchestrator.robots.lifecycle import bare_guid, normal_guid
 from orchestrator.robots.model import RobotStatus
 
 WAIT_LIMIT = 55.0
@@ -39,7 +39,7 @@ class Credentials:
         except (binascii.Error, UnicodeDecodeError, ValueError):
             raise Unauthenticated("The Authorization header is not base64 of a RobotGUID.") from None
         guid, _, secret = text.partition(":")
-        bare = guid.strip().strip("{}").strip().lower()
+        bare = bare_guid(guid)
         if not bare:
             raise Unauthenticated("The Authorization header holds no RobotGUID.")
         return cls(bare, secret)

@@ -24,7 +24,7 @@ routes = Routes("sessions")
 
 
 class SessionFilters(Pages):
-    """`robot` is its id or its name."""
+    """`robot` is its id, its name or its GUID."""
 
     state: Literal["asked", "open", "closing", "closed"] | None = None
     robot: Text | None = None
@@ -52,7 +52,7 @@ class Closed(Input):
 @routes.get("/sessions", Policy.VIEWER, query=SessionFilters, answer=Page[SessionView])
 def list_sessions(call: Call, query: SessionFilters) -> Response:
     """List sessions, newest first."""
-    return call.read(lambda tx: seen.listed(tx, query.chosen(), query.limit, query.cursor))
+    return call.read(lambda tx: seen.listed(tx, query.chosen(), query.limit, query.cursor, call.digest))
 
 
 @routes.get("/sessions/<session>", Policy.VIEWER, answer=SessionView)

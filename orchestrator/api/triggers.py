@@ -112,12 +112,13 @@ def create_trigger(call: Call, body: TriggerIn) -> Response:
     """Create a trigger. One by call is told its secret, in this answer and in no other."""
     if body.kind != CALL.name:
         new = NewTrigger(**dict(body))
-        return call.write(lambda tx: seen.named(tx, verbs.create(tx, new)))
+        return call.write(lambda tx: seen.named(tx, verbs.create(tx, new, call.digest)))
     minted = Minted.by(call.parts.config, "secret", secret_of)
     called = NewTrigger(**dict(body), call_digest=call.digest(minted.value))
 
     def work(tx: Transaction) -> NewTriggerView:
-        return NewTriggerView(**vars(seen.named(tx, verbs.create(tx, called))), secret=minted.value)
+        made = seen.named(tx, verbs.create(tx, called, call.digest))
+        return NewTriggerView(**vars(made), secret=minted.value)
 
     return call.write(work, minted=minted)
 
@@ -138,7 +139,7 @@ def get_trigger(call: Call, trigger: str) -> Response:
 def change_trigger(call: Call, trigger: str, body: TriggerChange) -> Response:
     """Change a trigger. New settings, time zone or calendar hold from now on."""
     changes = {name: getattr(body, name) for name in body.model_fields_set}
-    return call.write(lambda tx: seen.named(tx, verbs.change(tx, trigger, **changes)))
+    return call.write(lambda tx: seen.named(tx, verbs.change(tx, trigger, call.digest, **changes)))
 
 
 @routes.delete("/triggers/<trigger>", Policy.OPERATOR, status=204)

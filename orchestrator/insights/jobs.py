@@ -19,6 +19,7 @@ from orchestrator.jobs.states import STATE_NAMES, TERMINAL, Status
 from orchestrator.past import live_of
 from orchestrator.processes.model import Process, ProcessVersion
 from orchestrator.resources.model import PAST_RESOURCES, Resource
+from orchestrator.robots.lifecycle import Digest, called
 from orchestrator.robots.model import Robot, RobotGroup
 from orchestrator.transaction import Transaction
 
@@ -157,9 +158,14 @@ def created(tx: Transaction, jobs: Sequence[CreatedJob]) -> list[JobView]:
     return _views(tx, rows)
 
 
-def listed(tx: Transaction, filters: Filters, limit: int, cursor: str | None) -> Page[JobView]:
+def listed(
+    tx: Transaction, filters: Filters, limit: int, cursor: str | None, digest: Digest
+) -> Page[JobView]:
     live, past = [
-        (_jobs(table).where(table.c.tenant_id == tx.tenant_id, *_conditions(tx, filters, table)), table.c.id)
+        (
+            _jobs(table).where(table.c.tenant_id == tx.tenant_id, *_conditions(tx, filters, table, digest)),
+            table.c.id,
+        )
         for table in TABLES
     ]
     in_history = past if _may_have_ended(filters) else None
@@ -171,7 +177,7 @@ def _may_have_ended(filters: Filters) -> bool:
     return asked is None or asked in TERMINAL
 
 
-def _conditions(tx: Transaction, filters: Filters, table: Table) -> Iterable[Any]:
+def _conditions(tx: Transaction, filters: Filters, table: Table, digest: Digest) -> Iterable[Any]:
     jobs = table.c
     if filters.status is not None:
         yield jobs.status == filters.status
@@ -186,19 +192,17 @@ def _conditions(tx: Transaction, filters: Filters, table: Table) -> Iterable[Any
     if filters.created_before is not None:
         yield jobs.created_at < filters.created_before
     if filters.process is not None:
-        yield jobs.process_id == _id_of(tx, Process, filters.process)
+        by_either = or_(Process.name == filters.process, Process.public_id == filters.process.lower())
+        yield jobs.process_id == _id_of(tx, Process, by_either)
     if filters.group is not None:
-        yield jobs.target == f"group:{_id_of(tx, RobotGroup, filters.group)}"
+        yield jobs.target == f"group:{_id_of(tx, RobotGroup, RobotGroup.name == filters.group)}"
     if filters.robot is not None:
-        yield _of_robot(jobs, _id_of(tx, Robot, filters.robot))
+        yield _of_robot(jobs, _id_of(tx, Robot, called(filters.robot, digest)))
 
 
-def _id_of(tx: Transaction, model: Any, key: str) -> int:
-    """The id of what has this name or public id; -1, which nothing has, where there is none."""
-    by = [model.name == key]
-    if hasattr(model, "public_id"):
-        by.append(model.public_id == key.lower())
-    query = select(model.id).where(model.tenant_id == tx.tenant_id, or_(*by)).limit(1)
+def _id_of(tx: Transaction, model: Any, which: Any) -> int:
+    """The id of the one for which `which` holds; -1, which nothing has, where there is none."""
+    query = select(model.id).where(model.tenant_id == tx.tenant_id, which).limit(1)
     return int(tx.execute(query).scalar() or -1)
 
 

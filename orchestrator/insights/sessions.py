@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from orchestrator.errors import NotFound
 from orchestrator.insights.paging import Page, page
+from orchestrator.robots.lifecycle import Digest, called
 from orchestrator.robots.model import Robot
 from orchestrator.sessions.model import Session
 from orchestrator.transaction import Transaction
@@ -35,12 +36,14 @@ class SessionView:
     reason: str | None
 
 
-def listed(tx: Transaction, filters: dict[str, str], limit: int, cursor: str | None) -> Page[SessionView]:
-    """`filters` may name `state`, `node`, `account` and `robot` (its id or name)."""
+def listed(
+    tx: Transaction, filters: dict[str, str], limit: int, cursor: str | None, digest: Digest
+) -> Page[SessionView]:
+    """`filters` may name `state`, `node`, `account` and `robot` (its id, name or GUID)."""
     columns = {"state": Session.state, "node": Session.node, "account": Session.account}
     query = _all(tx).where(*[columns[name] == value for name, value in filters.items() if name in columns])
     if robot := filters.get("robot"):
-        query = query.where((Robot.public_id == robot.lower()) | (Robot.name == robot))
+        query = query.where(called(robot, digest))
     return page(tx, query, Session.id, limit, cursor, lambda rows: [_view(row) for row in rows])
 
 

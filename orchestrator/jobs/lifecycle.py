@@ -29,6 +29,7 @@ from orchestrator.jobs.states import (
 from orchestrator.processes import lifecycle as processes
 from orchestrator.processes.lifecycle import FoundVersion
 from orchestrator.robots import lifecycle as robots
+from orchestrator.robots.lifecycle import Digest
 from orchestrator.tasks.enqueueing import NewTask, enqueue
 from orchestrator.tasks.model import TaskKind
 from orchestrator.transaction import Transaction
@@ -38,12 +39,12 @@ JOBS_IN_ONE_REQUEST = 1000
 
 @dataclass
 class NewJob:
-    """An order for a run; robots, groups and processes by id or name. `guid` is given before the
-    transaction, so that a retried transaction makes the same job and not a second one."""
+    """An order for a run; robots, groups and processes by id or name, a robot also by its GUID. `guid` is
+    given before the transaction, so that a retried transaction makes the same job and not a second one."""
 
     process: str
     version: int | None = None
-    robot: str | None = None
+    robot: str | None = field(default=None, repr=False)  # its GUID is a password
     group: str | None = None
     resource: str | None = None
     arguments: dict[str, Any] = field(default_factory=dict)
@@ -70,10 +71,11 @@ class CreatedJob:
     version: FoundVersion
 
 
-def create(tx: Transaction, orders: Sequence[NewJob]) -> list[CreatedJob]:
-    """Create all of `orders` or none. Errors name the field, with its place in a list."""
+def create(tx: Transaction, orders: Sequence[NewJob], digest: Digest | None = None) -> list[CreatedJob]:
+    """Create all of `orders` or none. Errors name the field, with its place in a list. A robot is found by
+    its GUID too where `digest` is given."""
     tx.step = "create"
-    created = _created(tx, orders)
+    created = _created(tx, orders, digest)
     rows = [job.values for job in created]
     guids = [row["guid"] for row in rows]
     ids = _insert(tx, rows)
@@ -115,8 +117,8 @@ def _dispatch_task(row: dict[str, Any], job_id: int) -> NewTask:
     )
 
 
-def _created(tx: Transaction, orders: Sequence[NewJob]) -> list[CreatedJob]:
-    resolve = _Resolver(tx)
+def _created(tx: Transaction, orders: Sequence[NewJob], digest: Digest | None) -> list[CreatedJob]:
+    resolve = _Resolver(tx, digest)
     created, errors = [], []
     for index, order in enumerate(orders):
         try:
@@ -162,8 +164,9 @@ def _one(tx: Transaction, resolve: _Resolver, order: NewJob) -> CreatedJob:
 class _Resolver:
     """Names to ids, each looked up once for a whole list."""
 
-    def __init__(self, tx: Transaction) -> None:
+    def __init__(self, tx: Transaction, digest: Digest | None) -> None:
         self._tx = tx
+        self._digest = digest
         self._versions: dict[tuple[str, int | None], FoundVersion] = {}
         self._targets: dict[tuple[str | None, str | None], str] = {}
 
@@ -176,18 +179,18 @@ class _Resolver:
     def target(self, robot: str | None, group: str | None) -> str:
         key = (robot, group)
         if key not in self._targets:
-            self._targets[key] = find_target(self._tx, robot, group)
+            self._targets[key] = find_target(self._tx, robot, group, self._digest)
         return self._targets[key]
 
 
-def find_target(tx: Transaction, robot: str | None, group: str | None) -> str:
+def find_target(tx: Transaction, robot: str | None, group: str | None, digest: Digest | None = None) -> str:
     """Who may take a job, as its row says it. Raises `Invalid` that names the field."""
     if robot and group:
         raise Invalid.field("group", "give a robot or a group, not both")
     if robot:
-        found = robots.find(tx, robot)
+        found = robots.find(tx, robot, digest)
         if found is None:
-            raise Invalid.field("robot", f"there is no robot {robot!r}")
+            raise Invalid.field("robot", f"there is {robots.nobody(robot)}")
         return f"robot:{found.id}"
     if group:
         return f"group:{robots.group_named(tx, group)}"

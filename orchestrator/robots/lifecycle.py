@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from orchestrator.robots.model import Robot, RobotGroup, RobotKind, RobotStatus
 from orchestrator.transaction import Fact, Transaction
 
 Digest = Callable[[str], str]
+_LIKE_A_GUID = re.compile(r"[\s{]*[0-9a-fA-F-]{24,}[\s}]*")  # no name is; also a mistyped one
 
 
 @dataclass(frozen=True)
@@ -40,14 +42,19 @@ class NewRobot:
         self.guid = normal_guid(self.guid) if self.guid else new_guid()
 
 
+def bare_guid(text: str) -> str:
+    """Without regard to case, surrounding braces and spaces; whether it is a GUID is not looked at."""
+    return text.strip().strip("{}").strip().lower()
+
+
 def normal_guid(text: str) -> str:
     """A GUID without regard to case, surrounding braces and spaces. Raises `Invalid` where it is none."""
-    bare = text.strip().strip("{}").strip()
+    bare = bare_guid(text)
     try:
         parsed = uuid.UUID(bare)
     except ValueError:
         raise Invalid.field("guid", f"{text!r} is not a GUID") from None
-    if str(parsed) != bare.lower():
+    if str(parsed) != bare:
         raise Invalid.field("guid", f"{text!r} is not a GUID of the form 8-4-4-4-12")
     return str(parsed)
 
@@ -138,13 +145,18 @@ def _refuse_double(tx: Transaction, name: str) -> None:
 # Finding ------------------------------------------------------------------------------------------------
 
 
-def find(tx: Transaction, key: str, digest: Digest | None = None) -> Any | None:
-    """The robot of this tenant with this public id, name or, where `digest` is given, GUID."""
+def called(key: str, digest: Digest | None = None) -> Any:
+    """The condition that a robot has this public id, name or, where `digest` is given, GUID."""
     by = [Robot.public_id == key.lower(), Robot.name == key]
     if digest is not None:
-        by.append(Robot.guid_digest == digest(key.strip().strip("{}").lower()))
+        by.append(Robot.guid_digest == digest(bare_guid(key)))
+    return or_(*by)
+
+
+def find(tx: Transaction, key: str, digest: Digest | None = None) -> Any | None:
+    """The robot of this tenant with this public id, name or, where `digest` is given, GUID."""
     query = select(*Robot.__table__.columns).where(
-        Robot.tenant_id == tx.tenant_id, Robot.deleted_at.is_(None), or_(*by)
+        Robot.tenant_id == tx.tenant_id, Robot.deleted_at.is_(None), called(key, digest)
     )
     return tx.execute(query).first()
 
@@ -152,8 +164,13 @@ def find(tx: Transaction, key: str, digest: Digest | None = None) -> Any | None:
 def existing(tx: Transaction, key: str, digest: Digest | None = None) -> Any:
     robot = find(tx, key, digest)
     if robot is None:
-        raise NotFound(f"There is no robot {key!r}.")
+        raise NotFound(f"There is {nobody(key)}.")
     return robot
+
+
+def nobody(key: str) -> str:
+    """What an error says was not found: a name is repeated, a GUID, which is a password, is not."""
+    return "no such robot" if _LIKE_A_GUID.fullmatch(key) else f"no robot {key!r}"
 
 
 def find_by_id(tx: Transaction, robot_id: int) -> Any | None:

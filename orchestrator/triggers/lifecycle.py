@@ -18,6 +18,7 @@ from orchestrator.errors import Invalid, NotFound
 from orchestrator.jobs import lifecycle as jobs
 from orchestrator.named import Named
 from orchestrator.processes import lifecycle as processes
+from orchestrator.robots.lifecycle import Digest
 from orchestrator.transaction import Transaction
 from orchestrator.triggers import firing, timing
 from orchestrator.triggers.kind import Checked, Kind
@@ -45,7 +46,7 @@ class NewTrigger:
     on_overlap: str = "allow"
     enabled: bool = True
     version: int | None = None
-    robot: str | None = None
+    robot: str | None = field(default=None, repr=False)  # its GUID is a password
     group: str | None = None
     arguments: Any = field(default_factory=dict)
     priority: int = 0
@@ -60,8 +61,8 @@ ORDER = ("arguments", "priority", "max_attempts", "on_lost", "max_run_seconds")
 PLAIN = (*POLICIES, *ORDER, "call_digest")
 
 
-def create(tx: Transaction, new: NewTrigger) -> str:
-    """Create a trigger; return its public id."""
+def create(tx: Transaction, new: NewTrigger, digest: Digest | None = None) -> str:
+    """Create a trigger; return its public id. Its robot is found by its GUID too where `digest` is given."""
     _TRIGGERS.refuse_double(tx, new.name)
     checked = _kind(new.kind).check(tx, new.settings)
     public_id = new_guid()
@@ -75,7 +76,7 @@ def create(tx: Transaction, new: NewTrigger) -> str:
         "watches": checked.watches,
         "time_zone": _zone(new.time_zone),
         "calendar_id": _calendar_id(tx, new.calendar),
-        "target": jobs.find_target(tx, new.robot, new.group),
+        "target": jobs.find_target(tx, new.robot, new.group, digest),
         "is_enabled": new.enabled,
         "state": None,
         "created_by": str(tx.actor)[:200],
@@ -88,7 +89,7 @@ def create(tx: Transaction, new: NewTrigger) -> str:
     return public_id
 
 
-def change(tx: Transaction, key: str, **changes: Any) -> str:
+def change(tx: Transaction, key: str, digest: Digest | None = None, **changes: Any) -> str:
     """Change what is named in `changes`; return the public id.
 
     New settings, time zone or calendar hold from now on: what was due before and has not fired is forgotten.
@@ -97,7 +98,7 @@ def change(tx: Transaction, key: str, **changes: Any) -> str:
     if changes.get("name", trigger.name) != trigger.name:
         _TRIGGERS.refuse_double(tx, changes["name"])
     values = {name: changes[name] for name in (*PLAIN, "name") if name in changes}
-    values |= _changed_order(tx, trigger, changes)
+    values |= _changed_order(tx, trigger, changes, digest)
     if "settings" in changes:
         checked: Checked = _kind(trigger.kind).check(tx, changes["settings"])
         values |= {"settings": checked.settings, "watches": checked.watches, "state": None}
@@ -210,13 +211,15 @@ def _order(tx: Transaction, process: str, version: int | None) -> dict[str, Any]
     return {"process_id": found.process_id, "version": version}
 
 
-def _changed_order(tx: Transaction, trigger: Any, changes: Mapping[str, Any]) -> dict[str, Any]:
+def _changed_order(
+    tx: Transaction, trigger: Any, changes: Mapping[str, Any], digest: Digest | None
+) -> dict[str, Any]:
     values: dict[str, Any] = {}
     if "process" in changes or "version" in changes:
         process = changes.get("process") or processes.name_of(tx, trigger.process_id)
         values |= _order(tx, process, changes.get("version", trigger.version))
     if "robot" in changes or "group" in changes:
-        values["target"] = jobs.find_target(tx, changes.get("robot"), changes.get("group"))
+        values["target"] = jobs.find_target(tx, changes.get("robot"), changes.get("group"), digest)
     return values
 
 
