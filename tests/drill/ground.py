@@ -25,6 +25,7 @@ from tests.servers.proxy import Proxy
 MEMORY = ["--innodb-buffer-pool-size=512M", "--innodb-log-file-size=256M"]
 CHANGES = (b"UPDATE tasks", b"UPDATE jobs", b"INSERT INTO job_history")
 ASIDE = '"event": "task_set_aside"'
+LINKS = ("During handling of the above", "The above exception was the direct cause")
 STALE = ("stale_write_refused", "partition_lost")
 
 
@@ -131,13 +132,21 @@ class Ground:
         logs = [member.log.read_text(errors="replace") for member in self.members if member.log.exists()]
         lines = [line for log in logs for line in log.splitlines()]
         told = [line[:1500] for line in lines if '"level": "error"' in line and ASIDE not in line]
-        return told + [_traceback(lines[n:]) for n, line in enumerate(lines) if line.startswith("Traceback")]
+        return told + [_traceback(lines[n + 1 :]) for n in range(len(lines)) if _is_last_of_chain(lines, n)]
+
+
+def _is_last_of_chain(lines: list[str], number: int) -> bool:
+    """Whether the traceback that begins there, if one does, is the one that the others led to."""
+    if not lines[number].startswith("Traceback"):
+        return False
+    behind = itertools.takewhile(lambda line: not line.startswith("Traceback"), lines[number + 1 :])
+    return not any(line.startswith(LINKS) for line in itertools.islice(behind, 200))
 
 
 def _traceback(lines: list[str]) -> str:
     """The error that a traceback ends with, and where it came from."""
-    inner = list(itertools.takewhile(lambda line: line.startswith(" "), lines[1:]))
-    return " | ".join([*lines[1 + len(inner) :][:1], *inner[-6:]])[:1500]
+    inner = list(itertools.takewhile(lambda line: line.startswith(" "), lines))
+    return " | ".join([*lines[len(inner) :][:1], *inner[-24:]])[:3000]
 
 
 @contextlib.contextmanager
