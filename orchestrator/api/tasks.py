@@ -52,6 +52,7 @@ class TaskFilters(Pages):
     kind: Literal["dispatch", "activity", "open_session"] | None = None
     activity: Text | None = None
     node: Text | None = None
+    ordering_key: Text | None = None
     owner: Text | None = None
 
 

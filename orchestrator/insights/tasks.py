@@ -30,6 +30,7 @@ class TaskView:
     activity: str
     arguments: Any
     node: str
+    ordering_key: str
     state: str
     attempt: int
     max_attempts: int
@@ -53,6 +54,7 @@ class Filters:
     kind: str | None = None
     activity: str | None = None
     node: str | None = None
+    ordering_key: str | None = None
     owner: str | None = None
 
 
@@ -83,7 +85,7 @@ def listed(tx: Transaction, filters: Filters, limit: int, cursor: str | None) ->
 def _conditions(filters: Filters, table: Table) -> Iterable[Any]:
     if filters.state is not None:
         yield table.c.status.in_([status.value for status, name in STATES.items() if name == filters.state])
-    for name in ("kind", "activity", "node", "owner"):
+    for name in ("kind", "activity", "node", "ordering_key", "owner"):
         wanted = getattr(filters, name)
         if wanted is not None:
             yield table.c[name] == wanted
@@ -116,6 +118,7 @@ def view(row: Any) -> TaskView:
         activity=row.activity,
         arguments=row.arguments,
         node=row.node,
+        ordering_key=row.ordering_key or "",
         state=STATES[TaskStatus(row.status)],
         attempt=row.attempt,
         max_attempts=row.max_attempts,

@@ -62,6 +62,7 @@ class Task(OwnedByTenant, Base):
     activity: Mapped[str] = mapped_column(Name(120))
     arguments: Mapped[Any] = mapped_column(JSON)
     node: Mapped[str] = mapped_column(Name(120))  # only this worker node may do it; "": any
+    ordering_key: Mapped[str | None] = mapped_column(Name(200))  # None: it waits in any partition
 
     partition: Mapped[int]
     seq: Mapped[int] = mapped_column(BigInteger)

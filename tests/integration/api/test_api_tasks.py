@@ -60,6 +60,19 @@ def test_a_task_is_done_by_a_node(admin: Caller, caller: MakeToken, claimed: Any
     assert node.post(f"{path}/renew", say).status_code == 409
 
 
+def test_an_ordering_key_is_shown_and_asked_for(admin: Caller) -> None:
+    made = [
+        admin.post(TASKS, {"activity": "a", **given}).json
+        for given in ({"ordering_key": "k"}, {}, {"ordering_key": "K"}, {"ordering_key": "k"})
+    ]
+    assert [one["ordering_key"] for one in made] == ["k", "", "K", "k"]
+    assert admin.get(f"{TASKS}/{made[0]['id']}").json["ordering_key"] == "k"
+    assert [one["id"] for one in admin.get(TASKS, ordering_key="k").json["items"]] == [
+        made[3]["id"],
+        made[0]["id"],
+    ]
+
+
 def test_failed_tasks_are_seen_and_retried(admin: Caller, caller: MakeToken, claimed: Any) -> None:
     ids = [admin.post(TASKS, {"activity": f"a.{number % 2}"}).json["id"] for number in range(4)]
     node = caller("node")

@@ -145,14 +145,16 @@ def test_numbers_are_never_given_twice(scene: Scene) -> None:
 
 
 def test_ended_tasks_move_and_come_back_to_be_retried(scene: Scene) -> None:
-    made = NewTask(TaskKind.ACTIVITY, activity="botswain.echo")
+    made = NewTask(TaskKind.ACTIVITY, activity="botswain.echo", ordering_key="k")
     scene.run(lambda tx: enqueue(tx, [made]))
     scene.run(lambda tx: tasks.cancel(tx, made.guid))
     before = numbers(scene.transactions.engine)
     assert move_all(scene.run, (TASKS,)) == {"tasks": 1}
-    assert scene.run(lambda tx: past_tasks.find(tx, made.guid)).status == TaskStatus.CANCELLED
+    moved = scene.run(lambda tx: past_tasks.find(tx, made.guid))
+    assert (moved.status, moved.ordering_key) == (TaskStatus.CANCELLED, "k")
     scene.run(lambda tx: tasks.retry(tx, made.guid))
-    assert scene.task(made.guid).status == TaskStatus.QUEUED
+    again = scene.task(made.guid)
+    assert (again.status, again.ordering_key) == (TaskStatus.QUEUED, "k")
     assert breaches(before, scene.transactions.engine) == []
     (owned,) = scene.own([scene.task(made.guid).partition])
     assert [task.guid for task in scene.claim(owned).tasks] == [made.guid]
