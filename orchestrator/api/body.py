@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from werkzeug.exceptions import UnsupportedMediaType
 
 from orchestrator.api.json_input import check_value, read_json
-from orchestrator.api.operation import FormOrJson, OneOrMany
+from orchestrator.api.operation import FormOrJson, OneOrMany, OrNothing
 from orchestrator.errors import FieldError, Invalid, NotFound
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -20,12 +20,17 @@ ERRORS_SHOWN = 100
 FORM_FIELDS = 100
 
 
-def read_body(request: Request, form: type[BaseModel] | OneOrMany | FormOrJson | None) -> tuple[Any, bool]:
+Form = type[BaseModel] | OneOrMany | OrNothing | FormOrJson | None
+
+
+def read_body(request: Request, form: Form) -> tuple[Any, bool]:
     """The body as `form` wants it (a model, a list of them for `OneOrMany`, or nothing), and whether it was
     a list."""
     raw = request.get_data()
     if not raw and form is None:
         return None, False
+    if not raw and isinstance(form, OrNothing):
+        return _validate(form.model, {}), False
     if request.content_encoding not in (None, "", "identity"):
         raise UnsupportedMediaType("Send the body as it is: no Content-Encoding is read here.")
     if isinstance(form, FormOrJson):
@@ -41,7 +46,7 @@ def read_body(request: Request, form: type[BaseModel] | OneOrMany | FormOrJson |
         return None, False
     if isinstance(form, OneOrMany):
         return _read_many(form, value), isinstance(value, list)
-    return _validate(form, value), False
+    return _validate(form.model if isinstance(form, OrNothing) else form, value), False
 
 
 def _form_or_json(request: Request, raw: bytes) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 from flask import Response
 from pydantic import ConfigDict, Field
@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field
 from orchestrator.api.auth import Policy
 from orchestrator.api.call import Call
 from orchestrator.api.fields import WIDEST, Guid, Input, Integer, Line
-from orchestrator.api.queries import Pages, Query
+from orchestrator.api.queries import Pages, Query, Text
 from orchestrator.api.routes import Routes
 from orchestrator.cluster import worker_nodes
 from orchestrator.cluster.lifecycle import WORKER, NodeIdentity
@@ -67,6 +67,11 @@ class NodeIn(Input):
         )
 
 
+class NodeFilters(Pages):
+    name: Text | None = None
+    state: Literal["up", "draining", "lost"] | None = None
+
+
 class Leaving(Query):
     incarnation: Annotated[str, Field(pattern=r"^[0-9a-f-]{36}$")]
 
@@ -100,10 +105,10 @@ def unregister_node(call: Call, node: str, query: Leaving) -> Response:
     return call.write(lambda tx: sessions_of_node.leave(tx, node, query.incarnation))
 
 
-@routes.get("/nodes", Policy.VIEWER, query=Pages, answer=Page[NodeView])
-def list_nodes(call: Call, query: Pages) -> Response:
+@routes.get("/nodes", Policy.VIEWER, query=NodeFilters, answer=Page[NodeView])
+def list_nodes(call: Call, query: NodeFilters) -> Response:
     """List worker nodes, newest first."""
-    return call.read(lambda tx: seen.listed(tx, query.limit, query.cursor))
+    return call.read(lambda tx: seen.listed(tx, query.name, query.state, query.limit, query.cursor))
 
 
 @routes.get("/nodes/<node>", Policy.VIEWER, answer=NodeView)

@@ -9,15 +9,17 @@ from http import HTTPStatus
 from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
-from pydantic.json_schema import JsonSchemaMode
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from orchestrator import __version__
 from orchestrator.api import robot_protocol_schema
 from orchestrator.api.auth import ROBOT, Policy
 from orchestrator.api.idempotency import HEADER, LENGTH_LIMIT
-from orchestrator.api.operation import Content, FormOrJson, OneOrMany, Operation, Upload
+from orchestrator.api.operation import Content, FormOrJson, OneOrMany, Operation, OrNothing, Upload
 from orchestrator.api.problems import MEDIA_TYPE
 
+BOUNDS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
 REFERENCE = "#/components/schemas/{model}"
 PARAMETER = re.compile(r"<(?:(?P<kind>\w+)(?:\((?P<bounds>[^)]*)\))?:)?(?P<name>\w+)>")
 PROBLEM = {
@@ -93,19 +95,27 @@ def encoded(operations: Sequence[Operation]) -> bytes:
     return json.dumps(document(operations), ensure_ascii=False).encode()
 
 
+class _Bounded(GenerateJsonSchema):
+    """Pydantic leaves a bound behind a validator under its own name, which means nothing to a client."""
+
+    def generate_inner(self, schema: CoreSchema) -> JsonSchemaValue:
+        made = super().generate_inner(schema)
+        return {BOUNDS.get(name, name): form for name, form in made.items()}
+
+
 class _Forms:
     """The schemas of everything that goes in or out, made together so that they share definitions."""
 
     def __init__(self, operations: Sequence[Operation]) -> None:
         wanted: list[tuple[tuple[str, str], JsonSchemaMode, TypeAdapter[Any]]] = []
         for operation in operations:
-            wrapped = isinstance(operation.body, OneOrMany | FormOrJson)
+            wrapped = isinstance(operation.body, OneOrMany | OrNothing | FormOrJson)
             model = operation.body.model if wrapped else operation.body  # type: ignore[union-attr]
             if isinstance(model, type):
                 wanted.append(((operation.name, "body"), "validation", TypeAdapter(model)))
             if operation.answer is not None and not isinstance(operation.answer, Content):
                 wanted.append(((operation.name, "answer"), "serialization", operation.adapter))
-        made, rest = TypeAdapter.json_schemas(wanted, ref_template=REFERENCE)
+        made, rest = TypeAdapter.json_schemas(wanted, ref_template=REFERENCE, schema_generator=_Bounded)
         self._made = {key: schema for (key, _), schema in made.items()}
         self.definitions: dict[str, Any] = rest.get("$defs", {})
 
@@ -130,7 +140,8 @@ def _operation(operation: Operation, forms: _Forms) -> dict[str, Any]:
     if isinstance(operation.answer, Content) and operation.answer.binary:
         described["responses"]["304"] = {"description": "What the caller has (If-None-Match) is still right."}
     if operation.body is not None:
-        described["requestBody"] = {"required": True, "content": _body(operation, forms)}
+        is_required = not isinstance(operation.body, OrNothing)
+        described["requestBody"] = {"required": is_required, "content": _body(operation, forms)}
     return described
 
 
@@ -165,7 +176,7 @@ def _parameters(operation: Operation) -> Iterable[dict[str, Any]]:
 
 
 def _query_parameters(model: type[BaseModel]) -> Iterable[dict[str, Any]]:
-    schema = model.model_json_schema(mode="validation")
+    schema = model.model_json_schema(mode="validation", schema_generator=_Bounded)
     for name, form in schema["properties"].items():
         given = [one for one in form.get("anyOf", [form]) if one != {"type": "null"}]
         plain = given[0] if len(given) == 1 else {"anyOf": given}

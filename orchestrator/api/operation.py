@@ -28,6 +28,13 @@ class OneOrMany:
 
 
 @dataclass(frozen=True)
+class OrNothing:
+    """A JSON body that may be left out: each of its fields has a default, and the defaults are harmless."""
+
+    model: type[BaseModel]
+
+
+@dataclass(frozen=True)
 class FormOrJson:
     """A body of form fields or a JSON object, whichever its Content-Type says."""
 
@@ -53,7 +60,7 @@ class Operation:
     policy: Policy
     summary: str
     description: str = ""
-    body: type[BaseModel] | OneOrMany | FormOrJson | Upload | None = None
+    body: type[BaseModel] | OneOrMany | OrNothing | FormOrJson | Upload | None = None
     query: type[BaseModel] | None = None
     answer: Any = None
     answers: dict[int, Any] = field(default_factory=dict)  # other successes, by status

@@ -15,7 +15,7 @@ DECIMAL = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,15})?")
 def _number(text: Any) -> Any:
     if not isinstance(text, str):
         return text
-    if not text.isascii() or not text.removeprefix("-").isdigit() or len(text) > 12:
+    if not text.isascii() or not text.removeprefix("-").isdigit() or len(text) > 16:
         raise ValueError("it must be a whole number")
     return int(text)
 

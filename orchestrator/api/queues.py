@@ -10,7 +10,7 @@ from pydantic import Field
 from orchestrator.api.auth import Policy
 from orchestrator.api.call import Call
 from orchestrator.api.fields import WIDEST, Input, Integer, Line, Name
-from orchestrator.api.queries import Pages
+from orchestrator.api.queries import Pages, Text
 from orchestrator.api.routes import Routes
 from orchestrator.insights import resources as seen
 from orchestrator.insights.paging import Page
@@ -51,6 +51,10 @@ class QueueChange(QueuePolicy):
     name: Name = ""
 
 
+class QueueFilters(Pages):
+    name: Text | None = None
+
+
 @routes.post("/queues", Policy.OPERATOR, body=QueueIn, answer=QueueView, status=201)
 def create_queue(call: Call, body: QueueIn) -> Response:
     """Create a queue."""
@@ -63,10 +67,10 @@ def create_queue(call: Call, body: QueueIn) -> Response:
     return call.write(work)
 
 
-@routes.get("/queues", Policy.VIEWER_OR_ROBOT, query=Pages, answer=Page[QueueView])
-def list_queues(call: Call, query: Pages) -> Response:
+@routes.get("/queues", Policy.VIEWER_OR_ROBOT, query=QueueFilters, answer=Page[QueueView])
+def list_queues(call: Call, query: QueueFilters) -> Response:
     """List queues, newest first."""
-    return call.read(lambda tx: seen.queues_listed(tx, query.limit, query.cursor))
+    return call.read(lambda tx: seen.queues_listed(tx, query.name, query.limit, query.cursor))
 
 
 @routes.get("/queues/<queue>", Policy.VIEWER_OR_ROBOT, answer=QueueView)

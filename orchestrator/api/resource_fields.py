@@ -8,11 +8,13 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from orchestrator.api.fields import Input, Integer, Moment
+from orchestrator.api.json_input import read_json
 from orchestrator.api.queries import Decimal, Number, Pages, Query, Text
 from orchestrator.errors import Invalid
+from orchestrator.resources.conditions import Condition
 from orchestrator.resources.create import TAG_LIMIT
 
-WIDEST_PRIORITY = 2**31 - 1
+WIDEST_PRIORITY = 2**53 - 1  # the widest whole number that every reader of JSON keeps whole
 LONGEST_LOCK = 10 * 366 * 24 * 3600
 
 Tag = Annotated[str, Field(min_length=1, max_length=TAG_LIMIT)]
@@ -118,14 +120,25 @@ class Waiting(Query):
     wait_seconds: Annotated[Decimal, Field(ge=0, le=55)] = 0
 
 
-class Writing(Waiting):
+class Fenced(Waiting):
+    """`fence` is that of the caller's lock: refused where it has passed to another."""
+
     fence: Annotated[Number, Field(ge=0)] | None = None
 
 
 class ResourceFilters(Pages):
-    """`where` is a condition as JSON."""
+    """`where` is a condition as JSON; what is named beside it must hold as well. `tags` (or `tag`) is one tag
+    that must be there: for several, ask by `where`."""
 
     where: Annotated[str, Field(max_length=10_000)] | None = None
     status: StatusName | None = None
+    priority: Annotated[Number, Field(ge=0, le=WIDEST_PRIORITY)] | None = None
     reference: Text | None = None
+    tags: Text | None = None
     tag: Text | None = None
+
+    def condition(self) -> Condition:
+        asked = Condition.read(read_json(self.where.encode()) if self.where else {})
+        named = self.model_dump(include={"status", "priority", "reference"}, exclude_none=True)
+        tags = [tag for tag in (self.tags, self.tag) if tag is not None]
+        return asked.and_also(Condition.read(named | ({"tags": {"all": tags}} if tags else {})))

@@ -12,12 +12,12 @@ from flask import Response
 
 from orchestrator.api.auth import ROBOT, Policy
 from orchestrator.api.call import Call
-from orchestrator.api.json_input import read_json
-from orchestrator.api.operation import OneOrMany
+from orchestrator.api.operation import OneOrMany, OrNothing
 from orchestrator.api.patience import Nothing
 from orchestrator.api.resource_access import reader, returned, waiting_at, who, written
 from orchestrator.api.resource_batches import resource_batches
 from orchestrator.api.resource_fields import (
+    Fenced,
     FinishIn,
     LockIn,
     PostponeIn,
@@ -26,8 +26,6 @@ from orchestrator.api.resource_fields import (
     ResourceIn,
     TakeIn,
     UnlockIn,
-    Waiting,
-    Writing,
 )
 from orchestrator.api.resource_taking import take
 from orchestrator.api.routes import Routes
@@ -90,14 +88,7 @@ def create_resources(call: Call, queue: str, body: list[ResourceIn]) -> Response
 )
 def list_resources(call: Call, queue: str, query: ResourceFilters) -> Response:
     """List the resources that fit, newest first; what another run has locked for reading is hidden."""
-    where = read_json(query.where.encode()) if query.where else {}
-    if not isinstance(where, dict):
-        raise Invalid.field("where", "it must be a JSON object")
-    named = {"status": query.status, "reference": query.reference}
-    where |= {name: value for name, value in named.items() if value is not None}
-    if query.tag is not None:
-        where["tags"] = {"all": [query.tag]}
-    condition = Condition.read(where)
+    condition = query.condition()
 
     def work(tx: Transaction) -> Page[ResourceView]:
         found = queues.existing(tx, queue)
@@ -143,12 +134,15 @@ def take_resource(call: Call, queue: str, body: TakeIn) -> Response:
 # One resource -------------------------------------------------------------------------------------------
 
 
-@routes.get("/resources/<resource>", Policy.VIEWER_OR_ROBOT, query=Waiting, answer=ResourceView)
-def get_resource(call: Call, resource: str, query: Waiting) -> Response:
+@routes.get("/resources/<resource>", Policy.VIEWER_OR_ROBOT, query=Fenced, answer=ResourceView)
+def get_resource(call: Call, resource: str, query: Fenced) -> Response:
     """Get a resource; one that another run has locked for reading is waited for, or refused."""
 
     def attempt(ticket: int | None) -> Response:
-        return call.read(lambda tx: seen.view(tx, verbs.read(tx, resource, reader(call, tx), ticket)))
+        def work(tx: Transaction) -> ResourceView:
+            return seen.view(tx, verbs.read(tx, resource, reader(call, tx), query.fence, ticket))
+
+        return call.read(work)
 
     return waiting_at(call, resource, (Mode.READ,), query.wait_seconds, attempt)
 
@@ -157,10 +151,10 @@ def get_resource(call: Call, resource: str, query: Waiting) -> Response:
     "/resources/<resource>",
     Policy.OPERATOR_OR_ROBOT,
     body=ResourceChange,
-    query=Writing,
+    query=Fenced,
     answer=ResourceView,
 )
-def change_resource(call: Call, resource: str, body: ResourceChange, query: Writing) -> Response:
+def change_resource(call: Call, resource: str, body: ResourceChange, query: Fenced) -> Response:
     """Change a resource; one that another has locked for writing is waited for, or refused."""
     wanted = {name: getattr(body, name) for name in body.model_fields_set}
     if "status" in wanted:
@@ -177,8 +171,8 @@ def change_resource(call: Call, resource: str, body: ResourceChange, query: Writ
     return written(call, resource, (Mode.WRITE,), query.wait_seconds, attempt)
 
 
-@routes.delete("/resources/<resource>", Policy.OPERATOR_OR_ROBOT, query=Writing, status=204)
-def delete_resource(call: Call, resource: str, query: Writing) -> Response:
+@routes.delete("/resources/<resource>", Policy.OPERATOR_OR_ROBOT, query=Fenced, status=204)
+def delete_resource(call: Call, resource: str, query: Fenced) -> Response:
     """Delete a resource; one that another has locked for writing is waited for, or refused."""
 
     def attempt(ticket: int | None) -> Response:
@@ -187,7 +181,7 @@ def delete_resource(call: Call, resource: str, query: Writing) -> Response:
     return written(call, resource, (Mode.WRITE,), query.wait_seconds, attempt)
 
 
-@routes.post("/resources/<resource>/lock", Policy.OPERATOR_OR_ROBOT, body=LockIn, answer=TakenView)
+@routes.post("/resources/<resource>/lock", Policy.OPERATOR_OR_ROBOT, body=OrNothing(LockIn), answer=TakenView)
 def lock_resource(call: Call, resource: str, body: LockIn) -> Response:
     """Set locks on a resource, or change the date of one's own. A person passes any lock of a run."""
     modes = MODES[body.lock]
@@ -211,9 +205,14 @@ def lock_resource(call: Call, resource: str, body: LockIn) -> Response:
     return written(call, resource, modes, body.wait_seconds, attempt)
 
 
-@routes.post("/resources/<resource>/unlock", Policy.OPERATOR_OR_ROBOT, body=UnlockIn, answer=ResourceView)
+@routes.post(
+    "/resources/<resource>/unlock",
+    Policy.OPERATOR_OR_ROBOT,
+    body=OrNothing(UnlockIn),
+    answer=ResourceView,
+)
 def unlock_resource(call: Call, resource: str, body: UnlockIn) -> Response:
-    """Lift locks: a run its own, a person anybody's."""
+    """Lift locks: a run its own, a person anybody's. A run that holds none of them is refused."""
 
     def work(tx: Transaction) -> ResourceView:
         return seen.view(tx, verbs.unlock(tx, resource, who(call, tx), MODES[body.lock], body.fence))

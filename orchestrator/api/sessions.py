@@ -29,6 +29,7 @@ class SessionFilters(Pages):
     state: Literal["asked", "open", "closing", "closed"] | None = None
     robot: Text | None = None
     node: Text | None = None
+    machine: Text | None = None
     account: Text | None = None
 
 

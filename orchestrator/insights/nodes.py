@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, false, select, true
 
 from orchestrator.cluster.lifecycle import WORKER
 from orchestrator.cluster.model import Node
@@ -36,9 +37,24 @@ class NodeView:
     last_seen: datetime
 
 
-def listed(tx: Transaction, limit: int, cursor: str | None) -> Page[NodeView]:
+def listed(
+    tx: Transaction, name: str | None, state: str | None, limit: int, cursor: str | None
+) -> Page[NodeView]:
     query = select(*Node.__table__.columns).where(Node.kind == WORKER)
+    if name is not None:
+        query = query.where(Node.name == name)
+    if state is not None:
+        query = query.where(*_in_state(tx, state))
     return page(tx, query, Node.id, limit, cursor, lambda rows: [_view(tx, row) for row in rows])
+
+
+def _in_state(tx: Transaction, state: str) -> Iterable[ColumnElement[bool]]:
+    """What `_view` says, as conditions."""
+    if state == "lost":
+        yield Node.lease_until <= tx.now
+    else:
+        yield Node.lease_until > tx.now
+        yield Node.is_draining == (true() if state == "draining" else false())
 
 
 def named(tx: Transaction, name: str) -> NodeView:

@@ -233,8 +233,10 @@ def queue_view(tx: Transaction, row: Any) -> QueueView:
     )
 
 
-def queues_listed(tx: Transaction, limit: int, cursor: str | None) -> Page[QueueView]:
+def queues_listed(tx: Transaction, name: str | None, limit: int, cursor: str | None) -> Page[QueueView]:
     query = select(*Queue.__table__.columns).where(Queue.tenant_id == tx.tenant_id)
+    if name is not None:
+        query = query.where(Queue.name == name)
     return page(tx, query, Queue.id, limit, cursor, lambda rows: [queue_view(tx, row) for row in rows])
 
 

@@ -39,9 +39,9 @@ class SessionView:
 def listed(
     tx: Transaction, filters: dict[str, str], limit: int, cursor: str | None, digest: Digest
 ) -> Page[SessionView]:
-    """`filters` may name `state`, `node`, `account` and `robot` (its id, name or GUID)."""
-    columns = {"state": Session.state, "node": Session.node, "account": Session.account}
-    query = _all(tx).where(*[columns[name] == value for name, value in filters.items() if name in columns])
+    """`filters` may name `state`, `node`, `machine`, `account` and `robot` (its id, name or GUID)."""
+    plain = {name: value for name, value in filters.items() if name != "robot"}
+    query = _all(tx).where(*[getattr(Session, name) == value for name, value in plain.items()])
     if robot := filters.get("robot"):
         query = query.where(called(robot, digest))
     return page(tx, query, Session.id, limit, cursor, lambda rows: [_view(row) for row in rows])

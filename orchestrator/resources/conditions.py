@@ -63,6 +63,10 @@ class Condition:
             for member in group:
                 yield from member.walk()
 
+    def and_also(self, other: Condition) -> Condition:
+        """The condition that holds where both do."""
+        return Condition(self.clauses + other.clauses, self.alternatives + other.alternatives)
+
     def holds(self, row: Mapping[str, Any]) -> bool:
         return all(clause.holds(row) for clause in self.clauses) and all(
             any(member.holds(row) for member in group) for group in self.alternatives

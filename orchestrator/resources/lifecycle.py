@@ -131,9 +131,16 @@ def taking(
     return fence, values
 
 
-def read(tx: Transaction, public_id: str, who: Initiator, ticket: int | None = None) -> Row:
+def read(
+    tx: Transaction,
+    public_id: str,
+    who: Initiator,
+    fence: int | None = None,
+    ticket: int | None = None,
+) -> Row:
     """The resource by its id. Raises `Locked` while another's read lock hides it."""
     row = past.look(tx, public_id)
+    locks.check_fence(row, fence, who, tx.now)
     let_pass(tx, row, (Mode.READ,), who, "read", ticket)
     return dict(row._mapping)
 
@@ -252,15 +259,20 @@ def lock(
 def unlock(
     tx: Transaction, public_id: str, who: Initiator, modes: Iterable[Mode], fence: int | None = None
 ) -> Row:
-    """Lift locks: one's own, or, as a person, anybody's. A lock that is not there needs no lifting."""
+    """Lift locks: one's own, or, as a person, anybody's. A lock that is not there needs no lifting.
+
+    Of several, those of others stay as they are; `Locked` where none is one's own.
+    """
     row = existing(tx, public_id)
     locks.check_fence(row, fence, who, tx.now)
     present = [mode for mode in modes if locks.held(row, mode, tx.now) is not None]
-    let_pass(tx, row, present, who, "unlocked")
-    if not present:
+    own = locks.own(row, who, tx.now)
+    lifted = present if who.is_person else [mode for mode in present if mode in own]
+    let_pass(tx, row, lifted or present, who, "unlocked")
+    if not lifted:
         return dict(row._mapping)
-    values = locks.freeing(present)
-    return changes.apply(tx, "unlock", row, values, who, frees=True, locks=[str(mode) for mode in present])
+    values = locks.freeing(lifted)
+    return changes.apply(tx, "unlock", row, values, who, frees=True, locks=[str(mode) for mode in lifted])
 
 
 def remove(

@@ -110,11 +110,11 @@ def test_a_token_works_until_it_is_revoked(
     assert admin("DELETE", f"/api/v1/tokens/{2**63 - 1}").status_code == 404
 
 
-def a_session(parts: Parts, robot: str) -> str:
+def a_session(parts: Parts, robot: str, machine: str = "") -> str:
     """The id of a session of our robot."""
 
     def work(tx: Any) -> None:
-        row = dict.fromkeys(("node", "machine", "account", "backend", "reason", "outcome"), "")
+        row = dict.fromkeys(("node", "account", "backend", "reason", "outcome"), "") | {"machine": machine}
         row |= {"public_id": SESSION, "robot_id": robots.existing(tx, robot).id, "state": "open"}
         tx.execute(insert(Session), row | {"tenant_id": tx.tenant_id, "asked_at": tx.now})
 

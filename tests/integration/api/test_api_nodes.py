@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
+from orchestrator.cluster.model import Node
+from orchestrator.tenancy import DEFAULT_TENANT
+from orchestrator.wiring import Parts
 from tests.integration.api.conftest import Caller, MakeToken
 
 pytestmark = pytest.mark.parametrize("dialect", ["sqlite"], indirect=True)
@@ -42,6 +46,26 @@ def test_the_clock_and_the_disk_of_a_worker_node_are_told_as_those_of_schedulers
     assert 'botswain_notices{code="disk_room"} 1.0' in admin.get("/metrics").text
     assert tell(free_bytes=2**62, clock_ahead_seconds=0.2).json["now"]
     assert not {"disk_room", "clock_skew"} & notices(admin).keys()
+
+
+def test_nodes_are_filtered_by_name_and_state(admin: Caller, tell: Any, parts: Parts) -> None:
+    tell()
+
+    def names(**query: Any) -> list[str]:
+        return [node["name"] for node in admin.get("/api/v1/nodes", **query).json["items"]]
+
+    def only(state: str) -> bool:
+        states = [one for one in ("up", "draining", "lost") if names(state=one, name="worker-1")]
+        return states == [state] == [admin.get("/api/v1/nodes/worker-1").json["state"]]
+
+    assert (names(name="worker-1"), names(name="worker-2")) == (["worker-1"], [])
+    assert only("up")
+    admin.post("/api/v1/nodes/worker-1/drain")
+    assert only("draining")
+    ended = update(Node).values(lease_until=Node.started_at)
+    parts.transactions.run(lambda tx: tx.execute(ended), tenant_id=DEFAULT_TENANT)
+    assert only("lost")
+    assert admin.get("/api/v1/nodes", state="gone").status_code == 400
 
 
 def test_a_node_of_the_version_before_says_neither(admin: Caller, tell: Any) -> None:

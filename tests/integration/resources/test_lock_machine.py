@@ -192,13 +192,12 @@ class LockMachine(RuleBasedStateMachine):
         came = self.outcome(lambda tx: lifecycle.unlock(tx, self.ids[number], initiator, MODES[lock], fence))
         if item.is_stale(me, fence, self.now):
             assert came == "stale_fence"
-        elif item.stops(me, MODES[lock], self.now):
+        elif item.stops(me, MODES[lock], self.now) and not set(MODES[lock]) & set(item.own(me, self.now)):
             assert came == "locked"
         else:
             assert not isinstance(came, str)
-            for mode in MODES[lock]:
-                if item.lock(mode, self.now):
-                    del item.locks[mode]
+            for mode in MODES[lock] if me == PERSON else set(MODES[lock]) & set(item.own(me, self.now)):
+                item.locks.pop(mode, None)
         self.compare()
 
     @rule(name=who_is_there, number=which, value=st.integers(0, 9), back=st.none() | st.integers(0, 3))
@@ -217,11 +216,15 @@ class LockMachine(RuleBasedStateMachine):
             item.value = value
         self.compare()
 
-    @rule(name=who_is_there, number=which)
-    def read(self, name: Any, number: int) -> None:
+    @rule(name=who_is_there, number=which, back=st.none() | st.integers(0, 3))
+    def read(self, name: Any, number: int, back: int | None) -> None:
         me, initiator = self.who(name)
-        came = self.outcome(lambda tx: lifecycle.read(tx, self.ids[number], initiator))
-        assert (came == "locked") == self.items[number].stops(me, ["read"], self.now)
+        item = self.items[number]
+        fence = self.fence(item, back)
+        came = self.outcome(lambda tx: lifecycle.read(tx, self.ids[number], initiator, fence))
+        assert (came == "stale_fence") == item.is_stale(me, fence, self.now)
+        if came != "stale_fence":
+            assert (came == "locked") == item.stops(me, ["read"], self.now)
 
     @rule(
         name=who_is_there,
