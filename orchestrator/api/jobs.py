@@ -67,9 +67,11 @@ class JobFilters(Pages):
     status: Annotated[Number, Field(ge=0, le=8)] | None = None
     state: StateName | None = None
     process: Text | None = None
+    version: Annotated[Number, Field(ge=1, le=WIDEST)] | None = None
     robot: Text | None = None
     group: Text | None = None
     priority: Annotated[Number, Field(ge=0, le=100)] | None = None
+    attempt: Annotated[Number, Field(ge=1, le=WIDEST)] | None = None
     retry_of: Text | None = None
     created_after: Moment | None = None
     created_before: Moment | None = None

@@ -70,6 +70,8 @@ class RobotFilters(Pages):
     paused: Truth | None = None
     node: Text | None = None
     machine: Text | None = None
+    ip: Text | None = None
+    mac: Text | None = None
 
 
 @dataclass(frozen=True)

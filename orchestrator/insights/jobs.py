@@ -90,9 +90,11 @@ class Filters:
     status: int | None = None
     state: str | None = None
     process: str | None = None
+    version: int | None = None
     robot: str | None = None
     group: str | None = None
     priority: int | None = None
+    attempt: int | None = None
     retry_of: str | None = None
     created_after: datetime | None = None
     created_before: datetime | None = None
@@ -185,6 +187,10 @@ def _conditions(tx: Transaction, filters: Filters, table: Table, digest: Digest)
         yield jobs.status == STATUS_BY_NAME[filters.state].value
     if filters.priority is not None:
         yield jobs.priority == filters.priority
+    if filters.attempt is not None:
+        yield jobs.attempt == filters.attempt
+    if filters.version is not None:
+        yield ProcessVersion.version == filters.version
     if filters.retry_of is not None:
         yield jobs.retry_of == filters.retry_of
     if filters.created_after is not None:

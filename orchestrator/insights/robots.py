@@ -71,6 +71,8 @@ class Filters:
     paused: bool | None = None
     node: str | None = None
     machine: str | None = None
+    ip: str | None = None
+    mac: str | None = None
 
 
 _ROBOTS = select(*Robot.__table__.columns, RobotGroup.name.label("group_name")).outerjoin(
@@ -95,7 +97,7 @@ def listed(
     tx: Transaction, filters: Filters, limit: int, cursor: str | None, presence: Presence
 ) -> Page[RobotView]:
     query = _ROBOTS.where(Robot.tenant_id == tx.tenant_id, Robot.deleted_at.is_(None))
-    for column in ("name", "kind", "status", "node", "machine"):
+    for column in ("name", "kind", "status", "node", "machine", "ip", "mac"):
         wanted = getattr(filters, column)
         if wanted is not None:
             query = query.where(getattr(Robot, column) == wanted)

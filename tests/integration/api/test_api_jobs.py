@@ -12,7 +12,7 @@ from flask import Flask
 
 from orchestrator.jobs.dispatch import dispatch
 from orchestrator.tasks.model import Lane
-from tests.integration.api.conftest import Caller, Scheduler
+from tests.integration.api.conftest import Caller, Scheduler, publish
 
 JOBS = "/api/v1/jobs"
 LEASE = timedelta(seconds=60)
@@ -161,11 +161,25 @@ def test_lists_are_filtered_by_field(admin: Caller, process: str, app: Flask, ha
     assert found(process=process, state="Stopped") == [third]
     assert found(status=1) == [second, first]
     assert found(priority=5) == [first]
+    assert found(attempt=1) == [third, second, first]
+    assert found(attempt=2) == []
+    assert found(version=1, process=process) == [third, second, first]
+    publish(admin, process, b"print(2)\n")
+    newer = admin.post(JOBS, {"process": process}).json["guid"]
+    assert found(version=2) == found(version=2, process=process) == [newer]
+    assert found(version=1) == [third, second, first]
+    admin.post(f"{JOBS}/{newer}/stop")
     assert found(process="nothing") == found(robot="nobody") == found(group="none") == []
     before = admin.get(f"{JOBS}/{first}").json["created_at"]
     assert found(created_before=before) == []
-    assert len(found(created_after="2020-01-01T00:00:00Z")) == 3
-    for wrong in ({"status": 9}, {"state": "Lost"}, {"created_after": "yesterday"}):
+    assert len(found(created_after="2020-01-01T00:00:00Z")) == 4
+    for wrong in (
+        {"status": 9},
+        {"state": "Lost"},
+        {"created_after": "yesterday"},
+        {"version": 0},
+        {"attempt": 0},
+    ):
         refused = admin.get(JOBS, **wrong)
         assert (refused.status_code, refused.json["errors"][0]["field"]) == (400, next(iter(wrong)))
 

@@ -166,6 +166,22 @@ def test_lists_are_filtered_and_paged_newest_first(admin: Caller) -> None:
         assert (refused.status_code, refused.json["errors"][0]["field"]) == (400, next(iter(wrong)))
 
 
+def test_a_robot_is_found_by_where_it_runs(admin: Caller, app: Any) -> None:
+    places = [
+        {"Machine": "desk-1", "IP": "10.0.0.1", "MAC": "00:11:22:33:44:55"},
+        {"Machine": "desk-2", "IP": "10.0.0.2", "MAC": "00:11:22:33:44:66"},
+    ]
+    for name, place in zip(("r1", "r2"), places, strict=True):
+        guid = admin.post(ROBOTS, {"name": name}).json["guid"]
+        robot = Caller(app.test_client(), "Basic " + base64.b64encode(guid.encode()).decode())
+        beat = robot("POST", "/api/robot/heartbeat", data={"RobotGUID": guid, "Status": 2, **place})
+        assert beat.status_code == 200
+    for name, place in zip(("r1", "r2"), places, strict=True):
+        for field, value in place.items():
+            found = admin.get(ROBOTS, **{field.lower(): value})
+            assert [robot["name"] for robot in found.json.get("items", [])] == [name], found.text
+
+
 def test_presence_is_fresher_than_sql(admin: Caller, app: Any) -> None:
     guid = admin.post(ROBOTS, {"name": "r1"}).json["guid"]
     robot = Caller(app.test_client(), f"Basic {base64.b64encode(guid.encode()).decode()}")
