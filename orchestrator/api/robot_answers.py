@@ -15,6 +15,7 @@ from orchestrator.jobs.states import Status
 
 BLANK = 0  # the outcome is told by the HTTP status; the protocol has no code for it
 CODE_NO_NEW_JOB = 102
+UPDATE = "/api/job/update"
 NULLS = {"Job": "null", "ProcessVersion": "null", "Task": "null", " Task ": "null"}
 
 
@@ -84,11 +85,18 @@ def _task(job: Any, given: Input | None, name: str) -> dict[str, Any]:
 
 
 def refusal(
-    path: str, http_status: int, code: int, text: str, retry_after: int = 0, status: int | None = None
+    path: str,
+    http_status: int,
+    code: int,
+    text: str,
+    retry_after: int = 0,
+    *,
+    guid: str | None = None,
+    status: int | None = None,
 ) -> Response:
-    """A refusal in the form of the path's own answer."""
-    if path == "/api/job/update":
-        response = answer({"guid": None, "status": status, "ErrorText": text}, http_status)
+    """A refusal in the form of the path's own answer; `guid` and `status` are those of a job/update's job."""
+    if path == UPDATE:
+        response = answer({"guid": guid, "status": status, "ErrorText": text}, http_status)
     elif path == "/api/robot/consumeNextJob":
         fields = {"ConsumeJobErrorCode": code or CODE_NO_NEW_JOB, "ErrorText": text, **NULLS}
         response = answer(fields, http_status)

@@ -19,7 +19,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from orchestrator import errors
 from orchestrator.api import robot_fields
 from orchestrator.api.auth import Policy, allow
-from orchestrator.api.robot_answers import BLANK, answer, consume_answer, heartbeat_answer, refusal
+from orchestrator.api.robot_answers import BLANK, UPDATE, answer, consume_answer, heartbeat_answer, refusal
 from orchestrator.api.robot_fields import Credentials, Fields
 from orchestrator.api.steady_heartbeat import SteadyHeartbeat
 from orchestrator.api.unknown_callers import UnknownCallers
@@ -37,6 +37,7 @@ from orchestrator.wiring import Parts
 
 Result = TypeVar("Result")
 CODE_ROBOT_NOT_FOUND = 101
+STRANGERS_BYTES = 64 * 1024
 
 
 class UnknownRobot(errors.BotswainError):
@@ -120,7 +121,7 @@ def _blueprint(parts: Parts, steady: SteadyHeartbeat) -> Blueprint:
         marks.clear(parts.presence, consumed.empty_targets)
         return consume_answer(consumed, version, request.host_url)
 
-    @blueprint.put("/api/job/update")
+    @blueprint.put(UPDATE)
     @allow(Policy.OWN)
     def update_job() -> Response:
         def work(tx: Transaction, robot: Any) -> tuple[str, int]:
@@ -136,9 +137,8 @@ def _blueprint(parts: Parts, steady: SteadyHeartbeat) -> Blueprint:
     def not_found(error: UnknownRobot) -> Response:
         address = request.remote_addr or ""
         if unknown.too_many(address):
-            return refusal(request.path, 429, CODE_ROBOT_NOT_FOUND, "Too many unknown GUIDs; slow down.", 30)
-        status = 404 if request.path == "/api/job/update" else 200
-        return refusal(request.path, status, CODE_ROBOT_NOT_FOUND, error.detail)
+            return _stranger(429, "Too many unknown GUIDs; slow down.", 30)
+        return _stranger(404 if request.path == UPDATE else 200, error.detail)
 
     @blueprint.errorhandler(RequestEntityTooLarge)
     def too_large(_error: RequestEntityTooLarge) -> Response:
@@ -153,24 +153,46 @@ def _blueprint(parts: Parts, steady: SteadyHeartbeat) -> Blueprint:
 
 
 def _refused(error: errors.BotswainError) -> Response:
-    path, text = request.path, error.detail
+    text = error.detail
     if isinstance(error, errors.Unauthenticated):
-        response = refusal(path, 401, CODE_ROBOT_NOT_FOUND, text)
+        response = _stranger(401, text)
         response.headers["WWW-Authenticate"] = 'Basic realm="Botswain robots"'
         return response
     if isinstance(error, errors.Forbidden):
-        return refusal(path, 403, CODE_ROBOT_NOT_FOUND, text)
+        return _robot(403, text, code=CODE_ROBOT_NOT_FOUND)
     if isinstance(error, errors.NotFound):
-        return refusal(path, 404, BLANK, text)
+        return _robot(404, text)
     if isinstance(error, errors.NotAllowedNow):
-        return refusal(path, 409, BLANK, text, status=error.status)
+        return _robot(409, text, status=error.status)
     if isinstance(error, errors.Conflict):
-        return refusal(path, 409, BLANK, text)
+        return _robot(409, text)
     if isinstance(error, errors.Invalid):
-        return refusal(path, 400, BLANK, text)
+        return _robot(400, text)
     if isinstance(error, errors.Unavailable):
-        return refusal(path, 503, BLANK, text, error.retry_after)
+        return _robot(503, text, retry_after=error.retry_after)
     raise error
+
+
+def _robot(
+    http_status: int, text: str, *, code: int = BLANK, retry_after: int = 0, status: int | None = None
+) -> Response:
+    return refusal(request.path, http_status, code, text, retry_after, guid=_said_guid(), status=status)
+
+
+def _stranger(http_status: int, text: str, retry_after: int = 0) -> Response:
+    """Of somebody unknown, a short body is read and no other: reading costs, and anybody may ask."""
+    guid = _said_guid() if (request.content_length or 0) <= STRANGERS_BYTES else None
+    return refusal(request.path, http_status, CODE_ROBOT_NOT_FOUND, text, retry_after, guid=guid)
+
+
+def _said_guid() -> str | None:
+    """The job that a job/update names, where that can be read."""
+    if request.path != UPDATE:
+        return None
+    try:
+        return Fields.read(request.get_data(), request.content_type or "").guid("guid") or None
+    except errors.Invalid:
+        return None
 
 
 @dataclass(frozen=True)
