@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -93,22 +94,26 @@ class Config(BaseModel):
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None, **changes: Any) -> Config:
         """Read the environment; raise `ConfigurationError` with every mistake at once."""
-        values: dict[str, Any] = _set_values(os.environ if environ is None else environ) | changes
-        unreadable: list[str] = []
-        try:
-            config = cls.model_validate(values)
-        except ValidationError as error:
-            unreadable = [_sentence(item) for item in error.errors()]
-            config = cls.model_validate(_without(values, {item["loc"][0] for item in error.errors()}))
-        if problems := [*unreadable, *config.problems()]:
+        reading = cls.read(os.environ if environ is None else environ, **changes)
+        if problems := reading.problems():
             raise ConfigurationError(problems)
-        return config
+        return reading.config
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str], **changes: Any) -> Reading:
+        """What can be read, whatever is wrong."""
+        values: dict[str, Any] = _set_values(environ) | changes
+        try:
+            return Reading(cls.model_validate(values), {})
+        except ValidationError as error:
+            unreadable = {item["loc"][0]: _sentence(item) for item in error.errors()}
+            return Reading(cls.model_validate(_without(values, set(unreadable))), unreadable)
 
     def problems(self) -> list[str]:
         """What is wrong with settings that each can be read: a sentence each, with what to do."""
         return [
-            *self._database_problems(),
-            *self._redis_problems(),
+            *self.database_problems(),
+            *self.redis_problems(),
             *self._secret_problems(),
             *self._cluster_problems(),
             *self._history_problems(),
@@ -148,7 +153,7 @@ class Config(BaseModel):
                 )
         return found
 
-    def _database_problems(self) -> list[str]:
+    def database_problems(self) -> list[str]:
         given = self.database_url_given.get_secret_value()
         if not given and not self.db_host:
             return ["DATABASE_URL is not set: give a URL (sqlite:///…, mysql+pymysql://…) or DB_HOST"]
@@ -160,7 +165,7 @@ class Config(BaseModel):
             return [f"DATABASE_URL names {backend}: SQLite, MariaDB and PostgreSQL are supported"]
         return []
 
-    def _redis_problems(self) -> list[str]:
+    def redis_problems(self) -> list[str]:
         given = self.redis_url_given.get_secret_value()
         if not given:
             return ["REDIS_URL is not set: give a URL (redis://:password@host:6379/0, unix:///path?db=0)"]
@@ -232,6 +237,25 @@ class Config(BaseModel):
 
     def derived_text(self, purpose: str) -> str:
         return base64.urlsafe_b64encode(self.derived_key(purpose)).decode().rstrip("=")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """`config` has the defaults of what is `unreadable`: by variable, a sentence each."""
+
+    config: Config
+    unreadable: Mapping[int | str, str]
+
+    def problems(self) -> list[str]:
+        return [*self.unreadable.values(), *self.config.problems()]
+
+    def names_database(self) -> bool:
+        """Whether it can be told which database is meant, whatever else is wrong."""
+        by_url = self.config.database_url_given.get_secret_value()
+        return not self.config.database_problems() and (bool(by_url) or "DB_PORT" not in self.unreadable)
+
+    def names_redis(self) -> bool:
+        return not self.config.redis_problems()
 
 
 def _set_values(environ: Mapping[str, str]) -> dict[str, str]:

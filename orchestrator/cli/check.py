@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -18,14 +19,14 @@ CLOCK_SECONDS = 5.0
 def check() -> None:
     """Say everything that is wrong with the configuration, a sentence each; exit status 1 if anything is."""
     from orchestrator.config import Config
-    from orchestrator.errors import ConfigurationError
 
-    try:
-        config = Config.load()
-    except ConfigurationError as error:
-        found = error.problems
-    else:
-        found = [*failpoint_problems(config), *database_problems(config), *redis_problems(config)]
+    reading = Config.read(os.environ)
+    config, found = reading.config, reading.problems()
+    found += failpoint_problems(config)
+    if reading.names_database():
+        found += database_problems(config)
+    if reading.names_redis():
+        found += redis_problems(config)
     for problem in found:
         click.echo(problem)
     if found:
@@ -34,8 +35,8 @@ def check() -> None:
 
 
 def failpoint_problems(config: Config) -> list[str]:
-    """Said each time, also where the configuration allows them."""
-    if not config.failpoints:
+    """Said each time, also where the configuration allows them; where it does not, that has been said."""
+    if not config.failpoints or not config.testing:
         return []
     return [f"BOTSWAIN_FAILPOINTS is set to {config.failpoints}: this is a test's, and kills processes"]
 

@@ -5,6 +5,8 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.acceptance.cli.conftest import botswain
 
 SECRET = "a-secret-key-of-the-tests-long-enough"
@@ -19,6 +21,39 @@ def test_what_is_wrong_is_said_all_at_once() -> None:
         ended = botswain(command)
         assert ended.returncode == 1
         assert ended.stderr.splitlines() == [f"botswain: {line}" for line in said]
+
+
+AWAY = {
+    "DATABASE_URL": "mysql+pymysql://clerk:hunter2@127.0.0.1:1/botswain",
+    "REDIS_URL": "redis://:hunter2@127.0.0.1:1/0",
+}
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        (
+            AWAY | {"DATABASE_URL": "what"},
+            ["SCHEDULER_THREADS", "DATABASE_URL", "BOTSWAIN_SECRET_KEY", "the Redis"],
+        ),
+        (
+            {"DB_HOST": "127.0.0.1", "DB_PORT": "many", "REDIS_URL": AWAY["REDIS_URL"]},
+            ["DB_PORT", "SCHEDULER_THREADS", "BOTSWAIN_SECRET_KEY", "the Redis"],
+        ),
+        (
+            AWAY | {"DB_PORT": "many"},
+            ["DB_PORT", "SCHEDULER_THREADS", "BOTSWAIN_SECRET_KEY", "the database", "the Redis"],
+        ),
+    ],
+)
+def test_a_wrong_setting_hides_nothing_that_is_away(settings: dict[str, Any], told: list[str]) -> None:
+    checked = botswain("check", **settings, SCHEDULER_THREADS="0")
+    assert checked.returncode == 1
+    lines = checked.stdout.splitlines()
+    assert len(lines) == len(told), lines
+    assert all(line.startswith(start) for line, start in zip(lines, told, strict=True)), lines
+    assert "hunter2" not in checked.stdout + checked.stderr
+    assert "Traceback" not in checked.stderr
 
 
 def test_a_database_is_migrated_checked_and_given_a_token(tmp_path: Path, redis_url: str) -> None:
