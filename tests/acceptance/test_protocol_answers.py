@@ -261,9 +261,11 @@ def test_a_job_of_another_robot_and_one_that_does_not_exist_are_the_same_404(
     owner = shared_cluster.new_robot()
     job = shared_cluster.api.ask_and_hand_out(process, robot=owner.name)
     owner.begin()
-    others, nobodys = robot.update(job, SUCCESS), robot.update(str(uuid.uuid4()), SUCCESS)
+    nothing = str(uuid.uuid4())
+    others, nobodys = robot.update(job, SUCCESS), robot.update(nothing, SUCCESS)
     assert (others.status_code, nobodys.status_code) == (404, 404)
-    assert judge_fields(UPDATE, others) == judge_fields(UPDATE, nobodys)
+    assert judge_fields(UPDATE, others) | {"guid": nothing} == judge_fields(UPDATE, nobodys)
+    assert others.json()["guid"] == job
     assert shared_cluster.api.job(job)["status"] == IN_PROGRESS
 
 
