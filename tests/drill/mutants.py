@@ -11,6 +11,7 @@ import signal
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from scheduler.perform import SUSPICIOUS_DEATHS
 from tests.acceptance.cluster import Settings, eventually
 from tests.drill.ground import Ground, ground
 from tests.drill.options import Options
@@ -20,6 +21,7 @@ from tests.drill.rules import breaches
 NAME = "mutants"
 MUTANT, STOP = "DRILL_MUTANT", "DRILL_STOP_BEFORE_CLAIM"
 STOP_AFTER_CLAIM = "after_commit_claim=stop"
+DIE_HANDING_OUT = "before_commit_hand_out=kill"
 TIMES: Settings = {"BOTSWAIN_PARTITION_LEASE_SECONDS": "6", "BOTSWAIN_TESTING": "1"}
 PATIENCE = 90.0
 TRIALS = 3
@@ -85,8 +87,11 @@ def claimed_by_both(made: Ground) -> None:
     first, second = made.members
     first.start()
     eventually(lambda: made.is_served, "the first has all partitions", PATIENCE)
-    first.kill()  # what a dead scheduler leaves is done with care: claimed first
+    first.kill()
     made.load.ask(1)
+    for _ in range(SUSPICIOUS_DEATHS - 1):  # what schedulers die of again and again is claimed first
+        first.start(BOTSWAIN_FAILPOINTS=DIE_HANDING_OUT)
+        eventually(lambda: not first.is_alive, "the first has died of it", PATIENCE)
     first.start(BOTSWAIN_FAILPOINTS=STOP_AFTER_CLAIM)
     eventually(lambda: first.has_stopped, "the first has claimed it", PATIENCE)
     second.start(BOTSWAIN_FAILPOINTS=STOP_AFTER_CLAIM)

@@ -1,6 +1,6 @@
 """What the histories of resources must show, whatever was done to the cluster.
 
-A history is what `GET /api/v1/resources/{id}/history` answers. `Testimony` is what the robots themselves
+A history is what `GET /api/v1/resources/{id}/history` answers. `Evidence` is what the robots themselves
 were told. In the drills every robot writes only to what it has taken with a lock.
 """
 
@@ -16,7 +16,7 @@ GRANTS, WRITES = ("take", "lock"), ("change", "finish", "fail", "delete")
 
 
 @dataclass(frozen=True)
-class Testimony:
+class Evidence:
     """A robot was answered 200: `what` is take, change or finish; its fence is that of its grant."""
 
     what: str
@@ -34,7 +34,7 @@ class Held:
         return self.until is None or self.until > moment
 
 
-def finished_once(histories: Histories, _: Sequence[Testimony]) -> Iterator[str]:
+def finished_once(histories: Histories, _: Sequence[Evidence]) -> Iterator[str]:
     """Each resource is finished, and once."""
     for resource, entries in histories.items():
         count = sum(entry["event"] == "finish" for entry in entries)
@@ -43,7 +43,7 @@ def finished_once(histories: Histories, _: Sequence[Testimony]) -> Iterator[str]
             yield f"resource {resource} was finished {count} times, and is {last and last[0]['status']}"
 
 
-def fences_grow(histories: Histories, told: Sequence[Testimony]) -> Iterator[str]:
+def fences_grow(histories: Histories, told: Sequence[Evidence]) -> Iterator[str]:
     """A fence belongs to one grant."""
     for resource, entries in histories.items():
         fences = [entry["fence"] for entry in entries if entry["event"] in GRANTS]
@@ -53,7 +53,7 @@ def fences_grow(histories: Histories, told: Sequence[Testimony]) -> Iterator[str
     yield from (f"fence {key} was told to {count} robots" for key, count in grants.items() if count > 1)
 
 
-def no_grant_while_held(histories: Histories, _: Sequence[Testimony]) -> Iterator[str]:
+def no_grant_while_held(histories: Histories, _: Sequence[Evidence]) -> Iterator[str]:
     """No lock is given while another run holds it."""
     for resource, entries in histories.items():
         for entry, held in replay(entries):
@@ -64,7 +64,7 @@ def no_grant_while_held(histories: Histories, _: Sequence[Testimony]) -> Iterato
                         yield f"resource {resource}: {mode} of {lock.run} was given to {entry['run']}"
 
 
-def no_stale_write(histories: Histories, told: Sequence[Testimony]) -> Iterator[str]:
+def no_stale_write(histories: Histories, told: Sequence[Evidence]) -> Iterator[str]:
     """No run writes after the resource has passed on to another."""
     for resource, entries in histories.items():
         latest = None
@@ -80,7 +80,7 @@ def no_stale_write(histories: Histories, told: Sequence[Testimony]) -> Iterator[
     yield from (f"resource {key} was finished by {runs}" for key, runs in finishers.items() if len(runs) > 1)
 
 
-def answers_are_kept(histories: Histories, told: Sequence[Testimony]) -> Iterator[str]:
+def answers_are_kept(histories: Histories, told: Sequence[Evidence]) -> Iterator[str]:
     """What a robot was told is in the history."""
     kept = {
         (entry["event"], resource, entry["run"])
@@ -92,7 +92,7 @@ def answers_are_kept(histories: Histories, told: Sequence[Testimony]) -> Iterato
             yield f"{one} is not in the history"
 
 
-Rule = Callable[[Histories, Sequence[Testimony]], Iterator[str]]
+Rule = Callable[[Histories, Sequence[Evidence]], Iterator[str]]
 RULES: tuple[Rule, ...] = (
     finished_once,
     fences_grow,
@@ -102,7 +102,7 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def breaches(histories: Histories, told: Sequence[Testimony]) -> list[str]:
+def breaches(histories: Histories, told: Sequence[Evidence]) -> list[str]:
     return [f"{rule.__name__}: {one}" for rule in RULES for one in rule(histories, told)]
 
 

@@ -11,7 +11,7 @@ import redis
 
 from tests.acceptance.cluster import Cluster, Part
 from tests.acceptance.cluster.fixtures import LONG_DRILLS, NewCluster
-from tests.acceptance.drills.resource_checker import Histories, Testimony, breaches
+from tests.acceptance.drills.resource_checker import Evidence, Histories, breaches
 from tests.acceptance.resources.actors import Person, new_queue
 from tests.servers import Redis
 
@@ -51,9 +51,9 @@ class Fleet:
         for part in self.parts:
             part.kill()
 
-    def told(self) -> list[Testimony]:
+    def told(self) -> list[Evidence]:
         lines = self.testimony.read_text().splitlines()
-        return [Testimony(**json.loads(line)) for line in lines if line.endswith("}")]
+        return [Evidence(**json.loads(line)) for line in lines if line.endswith("}")]
 
 
 @pytest.mark.timeout(LIMIT + 300)

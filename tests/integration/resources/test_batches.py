@@ -25,7 +25,7 @@ from orchestrator.resources.queues import NewQueue
 from orchestrator.runs.lifecycle import NoRun
 from orchestrator.runs.model import Run
 from orchestrator.transaction import Actor
-from tests.acceptance.drills.resource_checker import Testimony, breaches
+from tests.acceptance.drills.resource_checker import Evidence, breaches
 from tests.integration.conftest import on
 from tests.integration.scene import Scene, race
 
@@ -166,7 +166,7 @@ class Crowd:
     def __init__(self, line: Line, robots: int) -> None:
         self.line = line
         self.robots = [line.robot(number) for number in range(robots)]
-        self.told: list[Testimony] = []
+        self.told: list[Evidence] = []
         self.gate: Callable[[], None] = lambda: None
         self.batchers: list[Batcher[Any, Any]] = [Batcher(self.perform) for _ in range(2)]
 
@@ -192,9 +192,9 @@ class Crowd:
         guid = asker.job_guid or ""
         while isinstance(taken := self.ask(number, self.line.take(asker)), Taken):
             resource = taken.row["public_id"]
-            self.told.append(Testimony("take", resource, guid, taken.fence))
+            self.told.append(Evidence("take", resource, guid, taken.fence))
             if self.ask(number, Finish(asker, resource, number, taken.fence)):
-                self.told.append(Testimony("finish", resource, guid, taken.fence))
+                self.told.append(Evidence("finish", resource, guid, taken.fence))
 
     def empty(self) -> list[str]:
         race(*(lambda number=number: self.work(number) for number in range(len(self.robots))))

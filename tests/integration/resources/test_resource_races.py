@@ -27,7 +27,7 @@ from orchestrator.resources.locks import MODES, Initiator
 from orchestrator.resources.model import Resource
 from orchestrator.resources.queues import NewQueue
 from orchestrator.runs.model import Run
-from tests.acceptance.drills.resource_checker import Histories, Testimony, breaches
+from tests.acceptance.drills.resource_checker import Evidence, Histories, breaches
 from tests.integration.conftest import on
 from tests.integration.scene import Scene, race
 
@@ -43,7 +43,7 @@ class Works:
     scene: Scene
     name: str = field(default_factory=lambda: f"queue-{token_hex(4)}")
     ids: list[str] = field(default_factory=list)
-    told: list[Testimony] = field(default_factory=list)
+    told: list[Evidence] = field(default_factory=list)
     gate: Callable[[], object] = lambda: None
 
     def fill(self, count: int, **policy: Any) -> None:
@@ -126,7 +126,7 @@ class Works:
                 self.note("finish", resource, who, fence)
 
     def note(self, what: str, resource: str, who: Initiator, fence: int) -> None:
-        self.told.append(Testimony(what, resource, who.job_guid, fence))
+        self.told.append(Evidence(what, resource, who.job_guid, fence))
 
     def is_done(self) -> bool:
         counts = self.scene.run(lambda tx: seen.queue_view(tx, queues.existing(tx, self.name)).counts)
