@@ -8,17 +8,20 @@ from sqlalchemy import bindparam, insert, or_, select, update
 
 from orchestrator import audit
 from orchestrator.database import new_guid
-from orchestrator.errors import AlreadyExists, Conflict, Invalid, NotFound
+from orchestrator.errors import Conflict, Invalid, NotFound
+from orchestrator.named import Named
 from orchestrator.processes import packages
 from orchestrator.processes.model import Process, ProcessVersion
 from orchestrator.processes.packages import CheckedPackage
 from orchestrator.transaction import Transaction
 
+_PROCESSES = Named(Process, "process")
+existing = _PROCESSES.existing
+
 
 def create(tx: Transaction, name: str, description: str = "", **watched: Any) -> str:
     """Create a process; return its public id. `watched`: stalled_after_seconds, on_stalled."""
-    if _find(tx, name) is not None:
-        raise AlreadyExists(f"There is already a process named {name!r}; names are unique.")
+    _PROCESSES.refuse_double(tx, name)
     public_id = new_guid()
     row = {
         "tenant_id": tx.tenant_id,
@@ -77,20 +80,6 @@ def publish(tx: Transaction, key: str, package: CheckedPackage) -> int:
     return number
 
 
-def _find(tx: Transaction, key: str) -> Any | None:
-    query = select(*Process.__table__.columns).where(
-        Process.tenant_id == tx.tenant_id, or_(Process.name == key, Process.public_id == key.lower())
-    )
-    return tx.execute(query).first()
-
-
-def existing(tx: Transaction, key: str) -> Any:
-    process = _find(tx, key)
-    if process is None:
-        raise NotFound(f"There is no process {key!r}.")
-    return process
-
-
 class FoundVersion(NamedTuple):
     process_id: int
     version_id: int
@@ -129,7 +118,7 @@ def find_version(tx: Transaction, key: str, number: int | None) -> FoundVersion:
     found = tx.execute(_NUMBERED_VERSION if number else _NEWEST_VERSION, asked).first()
     if found is not None:
         return FoundVersion(*found)
-    process = _find(tx, key)
+    process = _PROCESSES.find(tx, key)
     if process is None:
         raise Invalid.field("process", f"there is no process {key!r}")
     if process.newest_version == 0:
