@@ -90,17 +90,17 @@ class Ground:
             if not member.is_alive:
                 member.start()
 
-    def until_done(self, standstill: float, aside: float | None = None) -> bool:
+    def until_done(self, standstill: float, aside: float = 0.0) -> bool:
         """Whether all tasks are finished; no longer when none has been within `standstill` seconds.
 
-        If all that are left were set aside, `aside` seconds: they come back later.
+        If all that are left were set aside, within `aside`, where that is longer: they come back later.
         """
         before, since = self.witness.waiting(), time.monotonic()
         while waiting := self.witness.waiting():
             if waiting < before:
                 before, since = waiting, time.monotonic()
-            are_aside = aside is not None and self.witness.aside() == waiting
-            if time.monotonic() - since > (aside if aside is not None and are_aside else standstill):
+            still = time.monotonic() - since
+            if still > standstill and (still > aside or self.witness.aside() < waiting):
                 return False
             time.sleep(0.2)
         return True
