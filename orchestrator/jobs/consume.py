@@ -14,6 +14,7 @@ from orchestrator.jobs.for_resources import Input
 from orchestrator.jobs.model import Job
 from orchestrator.jobs.moves import History, JobWithdrawn
 from orchestrator.jobs.states import LIVE, Event, Status
+from orchestrator.limits.model import Admission
 from orchestrator.limits.requirements import is_limited
 from orchestrator.robots.model import RobotKind, RobotStatus
 from orchestrator.runs import lifecycle as runs
@@ -105,7 +106,8 @@ def consume(tx: Transaction, robot: Any, status: int | None, lease: timedelta) -
         recovery.lose(tx, job, "robot_said_ready", "The robot said that it was ready while this job ran.")
     if robot.paused_at is not None:
         return Consumed()
-    return _take_next(tx, robot, lease)
+    # Who has just lost a run holds the locks of its limits, and waits for no others.
+    return _take_next(tx, robot, lease, may_wait=not own)
 
 
 def holds_jobs(tx: Transaction, tenant_id: int, target: str) -> bool:
@@ -120,7 +122,7 @@ def _heads(tx: Transaction, lines: list[str]) -> list[Any]:
     return sorted(tx.execute(_HEADS[len(lines)], asked).all(), key=lambda row: (row.rank, row.id))
 
 
-def _take_next(tx: Transaction, robot: Any, lease: timedelta) -> Consumed:
+def _take_next(tx: Transaction, robot: Any, lease: timedelta, *, may_wait: bool) -> Consumed:
     lines = targets(robot)
     for _ in range(ROUNDS):
         heads = _heads(tx, lines)
@@ -132,8 +134,11 @@ def _take_next(tx: Transaction, robot: Any, lease: timedelta) -> Consumed:
             job = tx.execute(_LOCK_FREE, {"p_job_id": head.id, "p_tenant_id": tx.tenant_id}).one_or_none()
             if job is None or _is_void(tx, job):
                 continue
-            if held := gate.held_back(tx, job, robot.id):
-                aside |= held
+            admission = gate.admit(tx, job, robot.id, may_wait=may_wait)
+            if admission is Admission.REFUSED:
+                aside |= gate.step_aside(tx, job)
+                may_wait = False
+            if admission is not Admission.GRANTED:
                 continue
             given = _take(tx, robot, job, lease)
             others = {other.target for other in heads if other.id not in aside and other.id != job.id}

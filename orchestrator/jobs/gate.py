@@ -22,7 +22,7 @@ from orchestrator.jobs.moves import JobsOffered
 from orchestrator.jobs.states import LIVE, Status
 from orchestrator.limits import breakers, permits, requirements
 from orchestrator.limits.breakers import Ended
-from orchestrator.limits.model import EVERY_PROCESS, Permit
+from orchestrator.limits.model import EVERY_PROCESS, Admission, Permit
 from orchestrator.limits.permits import Taker
 from orchestrator.transaction import Transaction
 
@@ -54,8 +54,11 @@ _FREE = (
     )
     .with_for_update(skip_locked=True)
 )
+# Without the hint MariaDB scans a small table whole, and waits for rows that robots look at.
+_BY_KEY = "FORCE INDEX (PRIMARY)"
 _ASIDE = (
     update(Job)
+    .with_hint(_BY_KEY, dialect_name="mysql")
     .where(
         Job.id.in_(bindparam("p_ids", expanding=True)),
         Job.tenant_id == bindparam("p_tenant_id"),
@@ -66,6 +69,7 @@ _ASIDE = (
 )
 _BACK = (
     update(Job)
+    .with_hint(_BY_KEY, dialect_name="mysql")
     .where(
         Job.id.in_(bindparam("p_ids", expanding=True)),
         Job.tenant_id == bindparam("p_tenant_id"),
@@ -80,6 +84,8 @@ _FIRST_ASIDE = (
     .order_by(Job.rank, Job.id)
     .limit(bindparam("p_limit"))
 )
+# Passing over what another's end puts back: two who each wait for the other's rows would never end.
+_LOCK_FIRST_ASIDE = _FIRST_ASIDE.with_for_update(skip_locked=True)
 _LINE = select(HeldLine.id).where(
     HeldLine.tenant_id == bindparam("p_tenant_id"),
     HeldLine.process_id == bindparam("p_process_id"),
@@ -90,21 +96,25 @@ _INSERT_LINE = insert(HeldLine)
 _LINES = select(*HeldLine.__table__.columns).order_by(HeldLine.tenant_id, HeldLine.id)
 
 
-def held_back(tx: Transaction, job: Any, robot_id: int) -> set[int]:
-    """Ids of the jobs that step aside, this one among them, because limits do not let it begin now. Empty
-    where it may, and then its permits are taken. `job` is a locked row with its `limited_process_id`."""
+def admit(tx: Transaction, job: Any, robot_id: int, *, may_wait: bool) -> Admission:
+    """Whether limits let the job begin now; where they do, its permits are taken. `job` is a locked row with
+    its `limited_process_id`; `may_wait` is for a transaction that has asked for no other job."""
     process_id = job.limited_process_id
     if process_id is None:
-        return set()
+        return Admission.GRANTED
     # First the semaphores, then the breaker, in every transaction.
-    if permits.take(tx, Taker(job.id, job.fence + 1, process_id, robot_id)):
-        if breakers.let_begin(tx, process_id, job.id):
-            return set()
-        permits.give_back(tx, job.id)
-    return _step_aside(tx, process_id, job)
+    taker = Taker(job.id, job.fence + 1, process_id, robot_id)
+    admission = permits.take(tx, taker, may_wait=may_wait)
+    if admission is Admission.GRANTED:
+        admission = breakers.let_begin(tx, process_id, job.id, may_wait=may_wait)
+        if admission is not Admission.GRANTED:
+            permits.give_back(tx, job.id)
+    return admission
 
 
-def _step_aside(tx: Transaction, process_id: int, job: Any) -> set[int]:
+def step_aside(tx: Transaction, job: Any) -> set[int]:
+    """Take the refused job, and those of its process near it, out of the robots' sight; return their ids."""
+    process_id = job.limited_process_id
     line = {"p_tenant_id": tx.tenant_id, "p_target": job.target}
     near = [row.id for row in tx.execute(_NEAR, line) if row.process_id == process_id]
     chosen = {"p_tenant_id": tx.tenant_id, "p_ids": sorted({job.id, *near})}
@@ -145,7 +155,7 @@ def _put_back(tx: Transaction, lines: Sequence[Any], at_most: int) -> int:
     offered: list[str] = []
     for line in lines:
         limit = 0 if line.process_id in shut else min(room[line.process_id], at_most)
-        found = _first_aside(tx, line, limit) if limit else []
+        found = _first_aside(tx, line, limit, _LOCK_FIRST_ASIDE) if limit else []
         back += found
         offered += [moves.line_key(line)] * len(found)
     if back:
@@ -154,9 +164,9 @@ def _put_back(tx: Transaction, lines: Sequence[Any], at_most: int) -> int:
     return len(back)
 
 
-def _first_aside(tx: Transaction, line: Any, limit: int) -> list[int]:
+def _first_aside(tx: Transaction, line: Any, limit: int, how: Any = _FIRST_ASIDE) -> list[int]:
     asked = {"p_tenant_id": line.tenant_id, "p_target": line.target, "p_aside": -line.process_id}
-    return list(tx.execute(_FIRST_ASIDE, asked | {"p_limit": limit}).scalars())
+    return list(tx.execute(how, asked | {"p_limit": limit}).scalars())
 
 
 # The sweep: for what nobody's end has told ------------------------------------------------------------------

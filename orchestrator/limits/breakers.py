@@ -15,7 +15,7 @@ from sqlalchemy import and_, bindparam, delete, insert, or_, select, update
 
 from orchestrator import audit
 from orchestrator.errors import Conflict
-from orchestrator.limits.model import Breaker, BreakerState
+from orchestrator.limits.model import Admission, Breaker, BreakerState
 from orchestrator.transaction import Transaction
 
 
@@ -30,17 +30,21 @@ class Ended(StrEnum):
 _OF_PROCESS = (Breaker.tenant_id == bindparam("p_tenant_id"), Breaker.process_id == bindparam("p_process_id"))
 _FIND = select(*Breaker.__table__.columns).where(*_OF_PROCESS)
 _LOCK = _FIND.with_for_update()
+_TRY_TO_LOCK = _FIND.with_for_update(skip_locked=True)
 
 
-def let_begin(tx: Transaction, process_id: int, job_id: int) -> bool:
-    """Whether a run may begin now; where it is the trial after the cool-down, it is noted as that."""
-    breaker = _locked(tx, process_id)
+def let_begin(tx: Transaction, process_id: int, job_id: int, *, may_wait: bool = True) -> Admission:
+    """Whether a run may begin now; where it is the trial after the cool-down, it is noted as that.
+    `may_wait` only in a transaction that has locked no limit of another process."""
+    breaker = _locked(tx, process_id, _LOCK if may_wait else _TRY_TO_LOCK)
+    if breaker is None and not may_wait and find(tx, process_id) is not None:
+        return Admission.BUSY
     if breaker is None or breaker.state == BreakerState.CLOSED:
-        return True
+        return Admission.GRANTED
     if breaker.state == BreakerState.HALF_OPEN or breaker.trial_at is None or breaker.trial_at > tx.now:
-        return False
+        return Admission.REFUSED
     _set(tx, breaker, state=BreakerState.HALF_OPEN.value, trial_job_id=job_id)
-    return True
+    return Admission.GRANTED
 
 
 def note(tx: Transaction, process_id: int, job_id: int, ended: Ended) -> None:
@@ -140,8 +144,8 @@ def trials(tx: Transaction) -> list[Any]:
     return list(tx.execute(query.where(Breaker.state == BreakerState.HALF_OPEN.value)).all())
 
 
-def _locked(tx: Transaction, process_id: int) -> Any | None:
-    return tx.execute(_LOCK, _asked(tx, process_id)).one_or_none()
+def _locked(tx: Transaction, process_id: int, how: Any = _LOCK) -> Any | None:
+    return tx.execute(how, _asked(tx, process_id)).one_or_none()
 
 
 def _asked(tx: Transaction, process_id: int) -> dict[str, Any]:

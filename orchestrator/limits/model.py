@@ -29,6 +29,14 @@ class BreakerState(StrEnum):
     HALF_OPEN = "half_open"  # one run is under way, and decides
 
 
+class Admission(StrEnum):
+    """Whether limits let a run begin now. `BUSY`: another robot is being told about them at this moment."""
+
+    GRANTED = "granted"
+    REFUSED = "refused"
+    BUSY = "busy"
+
+
 class Semaphore(OwnedByTenant, Base):
     """So many permits, of which a run takes what its process requires. Its row's lock orders all takers."""
 

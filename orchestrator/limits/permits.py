@@ -1,7 +1,8 @@
 """Permits: a run takes all that its process requires or none, and gives them back as it ends.
 
-Who holds how many is counted under the lock of the semaphores' rows, taken in the order of their ids: so
-however many take at once, the holders are never more than the limit, and no two wait for each other.
+Who holds how many is counted under the lock of the semaphores' rows, so however many take at once, the
+holders are never more than the limit. One set of rows is locked in the order of their ids; who has one set
+already tries for another without waiting: so no two wait for each other.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 from sqlalchemy import bindparam, delete, func, insert, or_, select
 
 from orchestrator.database import database_time
-from orchestrator.limits.model import EVERY_PROCESS, Permit, Requirement, Semaphore
+from orchestrator.limits.model import EVERY_PROCESS, Admission, Permit, Requirement, Semaphore
 from orchestrator.transaction import Transaction
 
 UNLIMITED = 1_000_000
@@ -37,6 +38,7 @@ _SEMAPHORES = (
     .order_by(Semaphore.id)
 )
 _LOCK = _SEMAPHORES.with_for_update()
+_TRY_TO_LOCK = _SEMAPHORES.with_for_update(skip_locked=True)
 _USED = (
     select(Permit.semaphore_id, func.sum(Permit.permits))
     .where(
@@ -67,17 +69,20 @@ class Taker:
     robot_id: int
 
 
-def take(tx: Transaction, run: Taker) -> bool:
-    """Take every permit that the run requires, or none and say so."""
+def take(tx: Transaction, run: Taker, *, may_wait: bool = True) -> Admission:
+    """Take every permit that the run requires, or none and say so. `may_wait` only in a transaction that has
+    locked no limit yet."""
     needed = required(tx, run.process_id)
     if not needed:
-        return True
-    semaphores = lock(tx, needed)
+        return Admission.GRANTED
+    semaphores = lock(tx, needed, _LOCK if may_wait else _TRY_TO_LOCK)
+    if not may_wait and len(semaphores) < len(needed):
+        return Admission.BUSY
     used = _used(tx, needed)
     if any(used[one.id] + needed[one.id] > one.permits for one in semaphores):
-        return False
+        return Admission.REFUSED
     tx.execute(_INSERT, [row(tx, one.id, run, needed[one.id], one.lease_seconds) for one in semaphores])
-    return True
+    return Admission.GRANTED
 
 
 def row(
@@ -113,9 +118,10 @@ def give_back(tx: Transaction, job_id: int) -> list[int]:
     return held
 
 
-def lock(tx: Transaction, semaphore_ids: Collection[int]) -> list[Any]:
+def lock(tx: Transaction, semaphore_ids: Collection[int], how: Any = None) -> list[Any]:
     """The semaphores' rows, kept from all other takers until the transaction ends."""
-    return list(tx.execute(_LOCK, {"p_tenant_id": tx.tenant_id, "p_ids": sorted(semaphore_ids)}).all())
+    asked = {"p_tenant_id": tx.tenant_id, "p_ids": sorted(semaphore_ids)}
+    return list(tx.execute(_LOCK if how is None else how, asked).all())
 
 
 def room(tx: Transaction, process_ids: Iterable[int]) -> dict[int, int]:
