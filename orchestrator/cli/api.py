@@ -138,6 +138,7 @@ def raise_file_limit() -> None:
 
 
 _LOGGING = {
+    "formatters": {name: {"()": "orchestrator.logs.formatter"} for name in ("generic", "access")},
     "handlers": {
         "console": {"formatter": "generic", "class": "logging.StreamHandler", "stream": "ext://sys.stderr"},
         "access": {"formatter": "access", "class": "logging.StreamHandler", "stream": "ext://sys.stderr"},

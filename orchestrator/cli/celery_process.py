@@ -14,11 +14,15 @@ import sys
 from celery.app.utils import find_app
 from celery.bin.base import CLIContext
 from celery.bin.worker import worker
+from celery.signals import setup_logging
+
+from orchestrator import logs
 
 
 def main(name: str, arguments: list[str]) -> None:
     """Become a worker of the application in the module `name`; ends the process with its exit status."""
-    context = CLIContext(app=find_app(name), no_color=True, workdir=None)
+    setup_logging.connect(logs.adopt_libraries)
+    context = CLIContext(app=find_app(name), no_color=True, workdir=None, quiet=True)
     try:
         status = worker.main(args=arguments, prog_name="celery worker", obj=context, standalone_mode=False)
     except SystemExit as end:
