@@ -22,7 +22,6 @@ from sqlalchemy import (
     Integer,
     MetaData,
     String,
-    Text,
     event,
     exc,
     literal_column,
@@ -76,12 +75,12 @@ SQLITE_PATIENCE_SECONDS = 15.0
 # A client that is paused or cut off in mid-transaction keeps its row locks: those of a partition, say, for
 # which its successor waits, and everybody who creates a task there. So the server ends such a transaction.
 IDLE_TRANSACTION_SECONDS = 5
+LOCK_WAIT_SECONDS = IDLE_TRANSACTION_SECONDS + 1  # outlasts such a holder
+STATEMENT_SECONDS = 20
 BUSY_TIMEOUT = f"busy_timeout={SQLITE_PATIENCE_SECONDS * 1000:.0f}"
 MYSQL_IN_TRANSACTION = 1  # SERVER_STATUS_IN_TRANS, which comes with each answer
 
 BigId = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers rows by itself only as INTEGER
-LongText = Text().with_variant(mysql.LONGTEXT, "mysql")
-
 
 Guid = String(36)
 
@@ -126,28 +125,57 @@ def _sqlite_time(element: Any, compiler: Any, **_: Any) -> str:
     return "(strftime('%Y-%m-%d %H:%M:%f', 'now') || '000')"
 
 
-def engine_options(url: URL, pool_size: int = 5) -> dict[str, Any]:
+def engine_options(url: URL, pool_size: int = 5, *, limits: bool = True) -> dict[str, Any]:
     """Options for `create_engine`, the same for the API's processes and the schedulers.
 
-    Reads and connects have a limit, so that a database that is paused is an error and not a hang.
+    Connects, statements and waits for locks have limits, so that a database that is cut off, or a row that
+    somebody keeps, is an error and not a hang. A PostgreSQL that is paused with its connections open still
+    is one: its driver knows no limit for reads. Without `limits`: for an upgrade of the schema.
     """
+    # Parameters stay out of the logs, where errors go: some are secrets.
+    shared: dict[str, Any] = {"pool_size": pool_size, "hide_parameters": True}
     if url.get_backend_name() == "sqlite":
         patience = {"timeout": SQLITE_PATIENCE_SECONDS, "check_same_thread": False}
-        return {"connect_args": patience, "pool_size": pool_size}
+        return shared | {"connect_args": patience}
+    is_mysql = url.get_backend_name() == "mysql"
     connect_args: dict[str, Any] = {"connect_timeout": 3}
-    if url.get_backend_name() == "mysql":
-        connect_args |= {"read_timeout": 20, "write_timeout": 20}
-        connect_args["init_command"] = f"SET SESSION idle_transaction_timeout = {IDLE_TRANSACTION_SECONDS}"
-    else:
-        connect_args["options"] = f"-c idle_in_transaction_session_timeout={IDLE_TRANSACTION_SECONDS}s"
-    own_reset: dict[str, Any] = {"pool_reset_on_return": None} if url.get_backend_name() == "mysql" else {}
-    return own_reset | {
-        "pool_size": pool_size,
+    if limits:
+        connect_args |= _mysql_limits() if is_mysql else _postgresql_limits()
+    if is_mysql:
+        shared["pool_reset_on_return"] = None  # `_end_mysql_transaction` does it
+    return shared | {
         "max_overflow": 0,
         "pool_timeout": 10,
         "pool_recycle": 1800,
         "isolation_level": "READ COMMITTED",
         "connect_args": connect_args,
+    }
+
+
+def _mysql_limits() -> dict[str, Any]:
+    """A lock is given up before the read is: the server would go on with a statement that nobody awaits."""
+    ours = {
+        "idle_transaction_timeout": IDLE_TRANSACTION_SECONDS,
+        "innodb_lock_wait_timeout": LOCK_WAIT_SECONDS,
+    }
+    return {
+        "read_timeout": STATEMENT_SECONDS,
+        "write_timeout": STATEMENT_SECONDS,
+        "init_command": "SET SESSION " + ", ".join(f"{name} = {value}" for name, value in ours.items()),
+    }
+
+
+def _postgresql_limits() -> dict[str, Any]:
+    ours = {
+        "idle_in_transaction_session_timeout": IDLE_TRANSACTION_SECONDS,
+        "lock_timeout": LOCK_WAIT_SECONDS,
+        "statement_timeout": STATEMENT_SECONDS,
+    }
+    # A server that has gone without a word is given up by the kernel, which knows what it has not answered.
+    gone = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 2}
+    return gone | {
+        "tcp_user_timeout": STATEMENT_SECONDS * 1000,
+        "options": " ".join(f"-c {name}={value}s" for name, value in ours.items()),
     }
 
 
@@ -204,10 +232,15 @@ class _Turns:
             self._lock.release()
 
 
-class DatabaseClock:
-    """The database's time without a round trip for each look: an offset to the monotonic clock.
+def steady_seconds() -> float:
+    """A clock that never jumps, and that also counts, where the system can tell, while it was suspended."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
-    A node's wall clock may jump; the monotonic one may not, and it is set against the database again
+
+class DatabaseClock:
+    """The database's time without a round trip for each look: an offset to a steady clock.
+
+    A node's wall clock may jump; the steady one may not, and it is set against the database again
     every 30 seconds. Guards on leases compare with `database_time()` inside the statement all the same.
     """
 
@@ -221,19 +254,19 @@ class DatabaseClock:
     def now(self, connection: Connection | None = None) -> datetime:
         """The database's time. With a connection at hand, it is used when the offset has grown old."""
         at, set_at = self._set
-        if time.monotonic() - set_at > self.RESYNC_SECONDS:
+        if steady_seconds() - set_at > self.RESYNC_SECONDS:
             self._resync(connection)
             at, set_at = self._set
-        return at + timedelta(seconds=time.monotonic() - set_at)
+        return at + timedelta(seconds=steady_seconds() - set_at)
 
     def _resync(self, connection: Connection | None) -> None:
         if connection is None:
             with self._engine.connect() as own:
                 self._resync(own)
             return
-        before = time.monotonic()
+        before = steady_seconds()
         answer = connection.execute(select(database_time())).scalar_one()
-        self._set = (answer, (before + time.monotonic()) / 2)
+        self._set = (answer, (before + steady_seconds()) / 2)
 
 
 # Deadlock, lock wait timeout, record changed (snapshot isolation, Galera), serialisation failure.
@@ -295,7 +328,8 @@ def is_unavailable(error: Exception) -> bool:
 
 @contextmanager
 def advisory(engine: Engine) -> Iterator[None]:
-    """Hold the schema's upgrade lock, so that two replicas that start together migrate once."""
+    """Hold the schema's upgrade lock, so that two replicas that start together migrate once. The engine is
+    one without `limits`."""
     if engine.dialect.name == "sqlite":
         with _turn_at_file(engine.url.database or ""):
             yield
@@ -316,19 +350,6 @@ UPGRADE_LOCK = {
     "mysql": ("SELECT GET_LOCK('botswain-migrate', 10)", "SELECT RELEASE_LOCK('botswain-migrate')"),
     "postgresql": ("SELECT 1 FROM pg_advisory_lock(4500)", "SELECT pg_advisory_unlock(4500)"),
 }
-
-
-PATIENCE_WITH_IDLE = {
-    "mysql": "SET SESSION idle_transaction_timeout = 0",
-    "postgresql": "SET idle_in_transaction_session_timeout = 0",
-}
-
-
-def be_patient(connection: Connection) -> None:
-    """For an upgrade of the schema: the server does not end it while it thinks between two statements."""
-    if statement := PATIENCE_WITH_IDLE.get(connection.dialect.name):
-        connection.execute(text(statement))
-        connection.commit()
 
 
 @contextmanager

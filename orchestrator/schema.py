@@ -10,17 +10,19 @@ starts, and would start a fifth of a second later.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Engine, MetaData, String, column, inspect, select, table
+from sqlalchemy import Connection, Engine, MetaData, String, column, create_engine, inspect, select, table
 from sqlalchemy.orm import Mapped, mapped_column
 
 from orchestrator import __version__, audit, migrations, tenancy
 from orchestrator.calendars import model as calendars
 from orchestrator.cluster import model as cluster
-from orchestrator.database import Base, UtcDateTime, advisory, be_patient
+from orchestrator.database import Base, UtcDateTime, advisory, engine_options, prepare
 from orchestrator.jobs import model as jobs
 from orchestrator.limits import model as limits
 from orchestrator.processes import model as processes
@@ -90,8 +92,7 @@ def migrate(engine: Engine) -> tuple[str | None, str | None]:
     """
     from alembic import command
 
-    with advisory(engine), engine.connect() as connection:
-        be_patient(connection)
+    with _without_limits(engine) as patient, advisory(patient), patient.connect() as connection:
         before = _revision(connection)
         connection.rollback()
         if before is not None and before > newest():
@@ -99,6 +100,16 @@ def migrate(engine: Engine) -> tuple[str | None, str | None]:
         command.upgrade(_alembic(connection), "head")
         connection.commit()
         return before, _revision(connection)
+
+
+@contextmanager
+def _without_limits(engine: Engine) -> Iterator[Engine]:
+    """The same database for statements that may take long: an index on a large table takes minutes."""
+    patient = prepare(create_engine(engine.url, **engine_options(engine.url, limits=False)))
+    try:
+        yield patient
+    finally:
+        patient.dispose()
 
 
 def problem(engine: Engine) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import or_, select, update
 
 from orchestrator.database import database_time
 from orchestrator.jobs import moves
@@ -135,11 +135,13 @@ def time_out(tx: Transaction, job: Any, grace: timedelta) -> bool:
 
 
 def extend_lease(tx: Transaction, robot_id: int, job_guid: str, lease: timedelta) -> None:
-    """A working heartbeat (or many, carried together): the run lives on."""
+    """A working heartbeat (or many, carried together): the run lives on. A lease is never made shorter."""
+    until = tx.now + lease
+    shorter = or_(Job.lease_until.is_(None), Job.lease_until < until)
     tx.execute(
         update(Job)
-        .where(Job.guid == job_guid, Job.robot_id == robot_id, _is_live())
-        .values(lease_until=tx.now + lease)
+        .where(Job.guid == job_guid, Job.robot_id == robot_id, _is_live(), shorter)
+        .values(lease_until=until)
     )
 
 

@@ -12,23 +12,15 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, bindparam, create_engine, literal, make_url, select, update
 
+from orchestrator import database
 from orchestrator.database import DatabaseClock, UtcDateTime, database_time, engine_options, prepare
 from orchestrator.errors import Unavailable
 from orchestrator.tasks.model import Partition
 from orchestrator.transaction import Transactions
-from tests.integration.cluster.test_transactions import value
+from tests.integration.cluster.test_transactions import new_connections, value
 from tests.integration.conftest import on
 from tests.integration.scene import Scene, race
 from tests.servers import MariaDB, Postgres
-
-
-@contextmanager
-def transactions(url: str, **connect_args: Any) -> Iterator[Transactions]:
-    options = engine_options(make_url(url))
-    options["connect_args"] |= connect_args
-    engine = prepare(create_engine(url, **options))
-    yield Transactions(engine)
-    engine.dispose()
 
 
 def ask(work: Transactions) -> int:
@@ -95,9 +87,9 @@ def test_the_clock_is_set_again_after_half_a_minute_and_not_before(
         resync(connection)
 
     monkeypatch.setattr(clock, "_resync", look)
-    began = time.monotonic()
+    began = database.steady_seconds()
     for elapsed in (0, 29, 31, 60, 62):
-        monkeypatch.setattr(time, "monotonic", lambda elapsed=elapsed: began + elapsed)
+        monkeypatch.setattr(database, "steady_seconds", lambda elapsed=elapsed: began + elapsed)
         clock.now()
     assert sum(looks) == 3
 
@@ -107,7 +99,7 @@ def test_the_clock_is_set_again_after_half_a_minute_and_not_before(
 
 def write_fifty_times(url: str) -> None:
     """In a process of its own: read, then write what was read and one."""
-    with transactions(url) as work:
+    with new_connections(url) as work:
 
         def step(tx: Any) -> None:
             seen = tx.execute(select(Partition.next_seq).where(Partition.id == 5)).scalar_one()
@@ -166,7 +158,7 @@ def test_a_full_disk_is_an_outage_and_changes_nothing(scene: Scene) -> None:
 def test_a_mariadb_that_is_paused_stopped_or_overrun_is_unavailable_and_comes_back(
     mariadb_server: MariaDB,
 ) -> None:
-    with transactions(mariadb_server.url, read_timeout=1, connect_timeout=1) as work:
+    with new_connections(mariadb_server.url, read_timeout=1, connect_timeout=1) as work:
         assert ask(work) == 1
         mariadb_server.pause()
         with pytest.raises(Unavailable):  # the connection that it had, and then new ones
@@ -221,7 +213,7 @@ def full_table(tx: Any) -> None:
 def test_a_postgres_that_ends_connections_or_is_stopped_is_unavailable_and_comes_back(
     postgres_server: Postgres,
 ) -> None:
-    with transactions(postgres_server.url) as work:
+    with new_connections(postgres_server.url) as work:
         assert ask(work) == 1
         postgres_server.restart()
         assert ask(work) == 1

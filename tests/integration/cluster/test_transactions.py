@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import pymysql  # type: ignore[import-untyped]
 import pytest
-from sqlalchemy import event, select, update
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import create_engine, event, insert, make_url, select, update
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from orchestrator import database
+from orchestrator import database, schema, transaction
+from orchestrator.cluster.model import Lease
+from orchestrator.database import engine_options, prepare
 from orchestrator.errors import Unavailable
 from orchestrator.tasks.model import Partition
-from orchestrator.transaction import ATTEMPTS, Fact, Transaction
+from orchestrator.transaction import Fact, Transaction, Transactions
 from tests.integration.conftest import on
 from tests.integration.scene import Scene, race
 
@@ -26,6 +30,16 @@ class Told(Fact):
 
 def advance(tx: Transaction, partition: int) -> None:
     tx.execute(update(Partition).where(Partition.id == partition).values(next_seq=Partition.next_seq + 1))
+
+
+@contextmanager
+def new_connections(url: str, **connect_args: Any) -> Iterator[Transactions]:
+    """With the limits of now: a scene shares the connections of those before it."""
+    options = engine_options(make_url(url))
+    options["connect_args"] |= connect_args
+    engine = prepare(create_engine(url, **options))
+    yield Transactions(engine)
+    engine.dispose()
 
 
 def value(scene: Scene, partition: int) -> int:
@@ -71,27 +85,63 @@ def test_who_is_cut_off_in_mid_transaction_holds_nobody_up(
         assert value(other, 1) == before + 1
 
 
-@on("mariadb")
-def test_a_lock_that_never_comes_free_is_tried_five_times_and_then_unavailable(scene: Scene) -> None:
+@on("mariadb", "postgres")
+def test_a_lock_that_never_comes_free_is_waited_for_some_times_and_then_unavailable(
+    scene: Scene, migrated_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "LOCK_WAIT_SECONDS", 1)
+    monkeypatch.setattr(transaction, "ATTEMPTS", 2)
     tries = []
 
     def impatient(tx: Transaction) -> None:
         tries.append(1)
-        tx.connection.exec_driver_sql("SET SESSION innodb_lock_wait_timeout = 0")
-        try:
-            advance(tx, 1)
-        finally:
-            tx.connection.exec_driver_sql("SET SESSION innodb_lock_wait_timeout = 50")
-
-    def holder(tx: Transaction) -> Any:
         advance(tx, 1)
-        (outcome,) = race(lambda: scene.run(impatient))
-        return outcome
 
-    before = value(scene, 1)
-    assert isinstance(scene.run(holder), Unavailable)
-    assert len(tries) == ATTEMPTS
-    assert value(scene, 1) == before + 1
+    with new_connections(migrated_database_url) as others:
+
+        def holder(tx: Transaction) -> Any:
+            advance(tx, 1)
+            (outcome,) = race(lambda: others.run(impatient, tenant_id=1))
+            return outcome
+
+        before = value(scene, 1)
+        assert isinstance(scene.run(holder), Unavailable)
+        assert len(tries) == 2
+        assert value(scene, 1) == before + 1
+        others.run(impatient, tenant_id=1)  # the connection is as good as before
+        assert value(scene, 1) == before + 2
+
+
+@on("mariadb", "postgres")
+def test_a_statement_without_an_end_is_given_up(
+    migrated_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "STATEMENT_SECONDS", 1)
+    monkeypatch.setattr(transaction, "ATTEMPTS", 1)
+    sleep = "SELECT SLEEP(30)" if migrated_database_url.startswith("mysql") else "SELECT pg_sleep(30)"
+    with new_connections(migrated_database_url) as others, pytest.raises(Unavailable):
+        others.run(lambda tx: tx.connection.exec_driver_sql(sleep), tenant_id=1)
+
+
+@on("mariadb", "postgres")
+def test_an_upgrade_of_the_schema_has_no_limits(scene: Scene) -> None:
+    with schema._without_limits(scene.transactions.engine) as engine, engine.connect() as connection:
+        if engine.dialect.name == "mysql":
+            assert connection.exec_driver_sql("SELECT @@innodb_lock_wait_timeout").scalar() == 50
+            assert connection.connection.dbapi_connection._read_timeout is None  # type: ignore[union-attr]
+        else:
+            assert connection.exec_driver_sql("SHOW statement_timeout").scalar() == "0"
+
+
+def test_an_errors_text_tells_nothing_of_what_was_written(scene: Scene) -> None:
+    def twice(tx: Transaction) -> None:
+        lease = {"name": "one", "holder": "a secret", "epoch": 1, "lease_until": tx.now}
+        tx.execute(insert(Lease), lease)
+        tx.execute(insert(Lease), lease)
+
+    with pytest.raises(IntegrityError) as raised:
+        scene.run(twice)
+    assert "a secret" not in str(raised.value)
 
 
 @on("mariadb")

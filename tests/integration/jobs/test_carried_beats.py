@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from orchestrator.jobs import recovery
 from orchestrator.robots.presence import Seen
 from scheduler.maintenance import beats
 from tests.integration.scene import Scene
@@ -21,6 +22,18 @@ def test_the_leases_of_several_runs_are_renewed_at_once(scene: Scene) -> None:
     leases = [scene.job(guid).lease_until for guid in guids]
     assert leases[2] is None  # not lease-based before its first working heartbeat
     assert all(lease > scene.past(0) + LEASE / 2 for lease in leases[:2])
+
+
+def test_a_heartbeat_never_shortens_a_lease(scene: Scene) -> None:
+    """As it would after a machine's sleep, for who takes the time from before it."""
+    robot = scene.robot("r1")
+    guid = scene.in_progress(robot)
+    later = scene.run(lambda tx: tx.now + 2 * LEASE)
+    scene.set_job(guid, lease_until=later)
+    scene.run(lambda tx: recovery.extend_lease(tx, robot.id, guid, LEASE))
+    assert scene.job(guid).lease_until == later
+    scene.run(lambda tx: recovery.extend_lease(tx, robot.id, guid, 3 * LEASE))
+    assert scene.job(guid).lease_until > later
 
 
 def test_robots_that_presence_believes_idle_in_mid_run_are_to_be_asked(scene: Scene) -> None:
