@@ -211,9 +211,12 @@ class Scene:
         return led, came[0], order[-1]
 
     def _someone_waits(self) -> bool:
+        """In this database: the server is shared with other tests of the run."""
         waits = {
-            "mysql": "SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'",
-            "postgresql": "SELECT COUNT(*) FROM pg_locks WHERE NOT granted",
+            "mysql": "SELECT COUNT(*) FROM information_schema.innodb_trx JOIN information_schema.processlist "
+            "ON id = trx_mysql_thread_id WHERE trx_state = 'LOCK WAIT' AND db = DATABASE()",
+            "postgresql": "SELECT COUNT(*) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND wait_event_type = 'Lock'",
         }
         engine = self.transactions.engine
         with engine.connect() as connection:
