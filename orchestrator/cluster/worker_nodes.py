@@ -60,9 +60,10 @@ def _taken(name: str, holder: Any | None) -> str:
     return f"A worker node named {name} is already running{where}: give each its own BOTSWAIN_NODE_NAME."
 
 
-def leave(tx: Transaction, name: str, incarnation: str) -> None:
-    """The node ends cleanly. One whose place has passed to another changes nothing."""
-    tx.execute(delete(Node).where(Node.name == name, Node.incarnation == incarnation, Node.kind == WORKER))
+def leave(tx: Transaction, name: str, incarnation: str) -> bool:
+    """The node ends cleanly. One whose place has passed to another changes nothing, and is told so."""
+    mine = delete(Node).where(Node.name == name, Node.incarnation == incarnation, Node.kind == WORKER)
+    return bool(tx.execute(mine).rowcount == 1)
 
 
 def drain(tx: Transaction, name: str) -> None:

@@ -70,7 +70,11 @@ def _is_gone(tx: Transaction, session: Any, node_is_new: bool) -> bool:
 
 
 def leave(tx: Transaction, name: str, incarnation: str) -> None:
-    """The node ends cleanly; it has closed its sessions, and what it could not say of them is made good."""
-    worker_nodes.leave(tx, name, incarnation)
+    """The node ends cleanly; it has closed its sessions, and what it could not say of them is made good.
+
+    The sessions of one that was replaced ended as its successor came: those that go on are not its own.
+    """
+    if not worker_nodes.leave(tx, name, incarnation):
+        return
     for row in tx.execute(_of(tx, name, [])).all():
         sessions.end(tx, row, Outcome.CLOSED, f"The node {name} ended.")

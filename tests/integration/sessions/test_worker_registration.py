@@ -63,6 +63,18 @@ def test_leaving_frees_the_name_but_not_another_s(office: Any) -> None:
     office.keep(double())
 
 
+def test_one_that_was_replaced_ends_nothing_of_its_successor_s(office: Any) -> None:
+    me, successor = office.node(), double()
+    office.run(nodes.keep, successor, {}, [], me.incarnation)
+    public_id = office.run(sessions.ask, office.robot())
+    office.begin(office.sessions()[0])
+    office.run(sessions.opened, public_id, "worker-1", Place("other desk", "child-process", 1))
+    office.run(nodes.leave, "worker-1", me.incarnation)
+    assert office.sessions()[0].state == "open"
+    office.run(nodes.leave, "worker-1", successor.incarnation)
+    assert office.sessions()[0].state == "closed"
+
+
 def test_the_order_to_drain_comes_with_the_answer_and_ends_with_the_process(office: Any) -> None:
     me = office.node()
     assert not office.keep(me).drain
