@@ -8,8 +8,8 @@ from collections.abc import Callable
 import structlog
 
 from orchestrator.cluster import lifecycle as cluster
+from orchestrator.cluster.lifecycle import MASTER
 from scheduler.membership import Membership
-from scheduler.term import MASTER
 
 log = structlog.get_logger(__name__)
 

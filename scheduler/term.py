@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from orchestrator.cluster import lifecycle as cluster
+from orchestrator.cluster.lifecycle import MASTER
 from orchestrator.transaction import Transaction
 from orchestrator.wiring import Parts
 from scheduler.membership import Membership
 
-MASTER = "master"
 Result = TypeVar("Result")
 
 

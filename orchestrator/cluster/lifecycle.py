@@ -17,6 +17,7 @@ from orchestrator.errors import Conflict, NotFound
 from orchestrator.transaction import Transaction
 
 SCHEDULER, WORKER = "scheduler", "worker"
+MASTER = "master"  # the lease of the one scheduler that does the duties
 JOINING = "joining"  # nobody's lease: its row is what joining schedulers queue at
 
 

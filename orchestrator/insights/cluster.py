@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from orchestrator.cluster.lifecycle import SCHEDULER, WORKER, owner_of
+from orchestrator.cluster.lifecycle import MASTER, SCHEDULER, WORKER, owner_of
 from orchestrator.cluster.model import Lease, Node
 from orchestrator.insights import duties, maintenance_window
 from orchestrator.insights.duties import DutyView
@@ -20,7 +20,6 @@ from orchestrator.tasks.model import Partition, Task, TaskStatus
 from orchestrator.tasks.recovery import backlog
 from orchestrator.transaction import Transaction
 
-MASTER = "master"
 BATCH_SHOWN = 1000
 
 

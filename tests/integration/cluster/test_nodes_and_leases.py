@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select, update
 
 from orchestrator.cluster import lifecycle as cluster
-from orchestrator.cluster.lifecycle import SCHEDULER, NodeAlive, NodeIdentity
+from orchestrator.cluster.lifecycle import MASTER, SCHEDULER, NodeAlive, NodeIdentity
 from orchestrator.cluster.model import Lease, Node
 from orchestrator.database import database_time
 from orchestrator.errors import NotFound
@@ -19,8 +19,6 @@ from orchestrator.transaction import Transaction
 from tests.integration.conftest import on
 from tests.integration.scene import LEASE, Scene, race
 from tests.servers.server import wait_for
-
-MASTER = "master"
 
 
 def identity(name: str = "scheduler-1", **more: Any) -> NodeIdentity:

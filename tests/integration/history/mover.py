@@ -16,13 +16,14 @@ from typing import Any
 from sqlalchemy import create_engine, event
 
 from orchestrator.cluster import lifecycle as cluster
+from orchestrator.cluster.lifecycle import MASTER
 from orchestrator.config import Config
 from orchestrator.database import prepare
 from orchestrator.history import moving
 from orchestrator.wiring import assemble, open_engine
 from scheduler.maintenance import history
 from scheduler.membership import Membership
-from scheduler.term import MASTER, Term, TermOver
+from scheduler.term import Term, TermOver
 from tests.servers.processes import die_with_parent
 
 BATCH = 20

@@ -19,6 +19,7 @@ import pytest
 from sqlalchemy import update
 
 from orchestrator.cluster import lifecycle as cluster
+from orchestrator.cluster.lifecycle import MASTER
 from orchestrator.cluster.model import Lease
 from orchestrator.config import Config
 from orchestrator.errors import AlreadyExists
@@ -31,7 +32,6 @@ from orchestrator.resources.locks import Initiator
 from orchestrator.resources.model import Resource
 from orchestrator.resources.queues import NewQueue
 from orchestrator.tasks.model import Task, TaskStatus
-from scheduler.term import MASTER
 from tests.integration.conftest import on
 from tests.integration.history.accounts import breaches, numbers
 from tests.integration.history.mover import DONE, TERM_OVER, Fault, Mutant, settings, start

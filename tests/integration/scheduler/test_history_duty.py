@@ -9,9 +9,10 @@ import pytest
 from sqlalchemy import func, select
 
 from orchestrator.cluster import lifecycle as cluster
+from orchestrator.cluster.lifecycle import MASTER
 from orchestrator.jobs.model import PAST_JOBS, Job
 from scheduler.maintenance import history
-from scheduler.term import MASTER, Term, TermOver
+from scheduler.term import Term, TermOver
 from tests.integration.scene import Scene
 from tests.integration.scheduler.conftest import MakeMember
 from tests.integration.scheduler.test_master import master

@@ -8,11 +8,12 @@ import pytest
 from sqlalchemy import update
 
 from orchestrator.cluster import lifecycle as cluster
+from orchestrator.cluster.lifecycle import MASTER
 from orchestrator.triggers import lifecycle
 from orchestrator.triggers.lifecycle import NewTrigger
 from orchestrator.triggers.model import Trigger
 from scheduler.maintenance import DUTIES, triggers
-from scheduler.term import MASTER, Term, TermOver
+from scheduler.term import Term, TermOver
 from tests.integration.conftest import on
 from tests.integration.scene import Scene
 from tests.integration.scheduler.conftest import MakeMember
