@@ -198,6 +198,11 @@ class Presence:
         return [seen for seen in self.look(int(robot_id) for robot_id in ids) if seen is not None]
 
     @_unless_away
+    def waiting_beats(self) -> int:
+        """Of how many robots there are beats to be carried."""
+        return self.redis.scard(BEATS)
+
+    @_unless_away
     def return_beats(self, beats: Sequence[Seen]) -> None:
         if beats:
             self.redis.sadd(BEATS, *[beat.robot_id for beat in beats])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from math import ceil
 
 from redis import RedisError
 from sqlalchemy import bindparam, select, update
@@ -29,22 +30,35 @@ _LEASE = (
 )
 
 
+PORTION = 500  # robots in one transaction
+PORTIONS = 40  # in a round: the other duties wait meanwhile
+
+
 def run(term: Term) -> dict[str, int]:
-    presence = term.parts.presence
-    lease = term.parts.run_lease
+    """What waits now is carried in this round: with as many robots as there may be, a fixed number would
+    fall behind their beats, and living ones would seem to be silent."""
     try:
-        beats = presence.take_beats()
+        waiting = term.parts.presence.waiting_beats()
+        for _ in range(min(ceil(waiting / PORTION), PORTIONS)):
+            _carry_portion(term)
     except RedisError:
         return {}
-    if beats:
-        try:
-            idle_but_busy = term.run(lambda tx: _carry(tx, beats, lease))
-            presence.forget(idle_but_busy)
-        except Exception:
-            presence.return_beats(beats)
-            raise
+    lease = term.parts.run_lease
     silent = term.run(lambda tx: _disconnect(tx, lease))
     return {"disconnected": silent} if silent else {}
+
+
+def _carry_portion(term: Term) -> None:
+    presence, lease = term.parts.presence, term.parts.run_lease
+    beats = presence.take_beats(PORTION)
+    if not beats:
+        return
+    try:
+        idle_but_busy = term.run(lambda tx: _carry(tx, beats, lease))
+        presence.forget(idle_but_busy)
+    except Exception:
+        presence.return_beats(beats)
+        raise
 
 
 def _carry(tx: Transaction, beats: list[Seen], lease: timedelta) -> list[int]:
