@@ -11,12 +11,13 @@ import structlog
 
 from orchestrator import errors
 from orchestrator.cluster import lifecycle as cluster
+from orchestrator.cluster.lifecycle import MASTER
 from orchestrator.wiring import Parts
 from scheduler.candidacy import Candidacy
 from scheduler.duty_book import DutyBook
 from scheduler.maintenance import DUTIES, Duty
 from scheduler.membership import Membership
-from scheduler.term import MASTER, Term, TermOver
+from scheduler.term import Term, TermOver
 
 log = structlog.get_logger(__name__)
 
@@ -101,12 +102,15 @@ class Master(threading.Thread):
         term.report = partial(self._book.progress, duty, term)
         try:
             done = duty.run(term)
-        except (TermOver, errors.Unavailable):
+        except TermOver:
             raise
         except Exception as error:
+            # A database that does not answer this one may answer the others: whether it is away shows where
+            # the failure is written down, or the term renewed.
             failures = self._book.fail(duty, error)
             # The traceback once: what fails now fails again in a minute.
-            log.error("duty_failed", duty=duty.name, failures=failures, exc_info=failures == 1)
+            is_news = failures == 1 and not isinstance(error, errors.Unavailable)
+            log.error("duty_failed", duty=duty.name, failures=failures, error=str(error), exc_info=is_news)
         else:
             self._book.end(duty, done)
             if done:

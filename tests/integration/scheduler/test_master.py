@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from sqlalchemy import select, update
 
 from orchestrator.cluster import duties as cluster_duties
+from orchestrator.cluster.lifecycle import MASTER
 from orchestrator.cluster.model import Lease
+from orchestrator.errors import Unavailable
 from orchestrator.jobs.states import Status
 from orchestrator.robots import lifecycle as robots
 from orchestrator.robots.presence import Familiar, Presence
@@ -17,7 +20,7 @@ from scheduler.duty_book import DutyBook
 from scheduler.maintenance import Duty, beats, lines, lost_runs, orders, time_limits
 from scheduler.master import Master
 from scheduler.membership import Membership
-from scheduler.term import MASTER, Term, TermOver
+from scheduler.term import Term, TermOver
 from tests.integration.conftest import on
 from tests.integration.scene import Scene
 from tests.integration.scheduler.conftest import MakeMember
@@ -92,6 +95,25 @@ def test_beats_are_carried_and_renew_the_lease_of_the_run(scene: Scene, term: Te
     assert (scene.past(0) - seen.last_seen).total_seconds() < 5
     assert scene.job(guid).lease_until > scene.past(-30)
     assert lost_runs.run(term) == {}
+
+
+def test_a_round_carries_all_beats_that_wait_up_to_a_bound(
+    term: Term, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    presence = term.parts.presence
+    monkeypatch.setattr(beats, "PORTION", 10)
+    monkeypatch.setattr(beats, "PORTIONS", 5)
+
+    def of_robots(count: int) -> None:
+        for number in range(1, count + 1):
+            beat(presence, SimpleNamespace(id=number))
+
+    of_robots(31)
+    beats.run(term)
+    assert presence.waiting_beats() == 0
+    of_robots(61)
+    beats.run(term)
+    assert presence.waiting_beats() == 11
 
 
 def test_robots_that_fell_silent_are_disconnected(scene: Scene, term: Term) -> None:
@@ -218,6 +240,50 @@ def test_a_duty_that_fails_keeps_none_from_being_done_and_says_so(
     assert (mended.failures, mended.error, mended.counts) == (0, None, {"moved": 3})
     assert mended.started_at > failed.started_at
     assert mended.ended_at >= mended.started_at
+
+
+def test_a_duty_that_the_database_does_not_answer_keeps_none_from_being_done(
+    scene: Scene, member: MakeMember, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its statement takes longer than is waited for, say; the database answers all others."""
+
+    def unanswered(_: Term) -> dict[str, int]:
+        raise Unavailable("The database does not answer; try again shortly.")
+
+    done: list[int] = []
+
+    def after(_: Term) -> dict[str, int]:
+        done.append(1)
+        return {}
+
+    only(monkeypatch, Duty("first", 0.0, unanswered), Duty("second", 0.0, after))
+    chosen = master(member(1))
+    chosen.tick()
+    term = chosen._term
+    assert term is not None
+    chosen.tick()
+    assert done == [1, 1]
+    assert chosen._term is term, "the term goes on"
+    failed = recorded(scene)["first"]
+    assert (failed.failures, failed.error) == (1, "The database does not answer; try again shortly.")
+
+
+def test_a_master_steps_down_when_the_database_does_not_answer_at_all(
+    scene: Scene, member: MakeMember, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    me = member(1)
+
+    def away(_: Term) -> dict[str, int]:
+        monkeypatch.setattr(me, "run", unanswered)
+        raise Unavailable
+
+    def unanswered(*_: Any, **__: Any) -> None:
+        raise Unavailable
+
+    only(monkeypatch, Duty("first", 0.0, away))
+    chosen = master(me)
+    with pytest.raises(Unavailable):
+        chosen.tick()
 
 
 def test_a_long_duty_tells_how_far_it_is_and_keeps_its_term(
