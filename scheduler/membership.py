@@ -111,8 +111,8 @@ class Membership:
             owned, self._owned = list(self._owned), {}
 
         def goodbye(tx: Transaction) -> None:
+            cluster.leave(tx, self.me)  # the node's row first, as where both are renewed
             partitions.release(tx, self.me.owner, owned)
-            cluster.leave(tx, self.me)
 
         try:
             self.run(goodbye)

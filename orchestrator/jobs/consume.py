@@ -124,6 +124,7 @@ def _heads(tx: Transaction, lines: list[str]) -> list[Any]:
 
 def _take_next(tx: Transaction, robot: Any, lease: timedelta, *, may_wait: bool) -> Consumed:
     lines = targets(robot)
+    holds_resource = False  # of a job that was looked at: it is locked until the end
     for _ in range(ROUNDS):
         heads = _heads(tx, lines)
         aside: set[int] = set()
@@ -132,8 +133,12 @@ def _take_next(tx: Transaction, robot: Any, lease: timedelta, *, may_wait: bool)
                 continue
             # One row by its key: a row that another robot is taking is passed over, not waited for.
             job = tx.execute(_LOCK_FREE, {"p_job_id": head.id, "p_tenant_id": tx.tenant_id}).one_or_none()
-            if job is None or _is_void(tx, job):
+            if job is None:
                 continue
+            if job.resource_id is not None:
+                is_first, holds_resource = may_wait and not holds_resource, True
+                if not _is_to_be_had(tx, job, may_wait=is_first):
+                    continue
             admission = gate.admit(tx, job, robot.id, may_wait=may_wait)
             if admission is Admission.REFUSED:
                 aside |= gate.step_aside(tx, job)
@@ -148,11 +153,15 @@ def _take_next(tx: Transaction, robot: Any, lease: timedelta, *, may_wait: bool)
     return Consumed(empty_targets=frozenset(lines) - {head.target for head in heads})
 
 
-def _is_void(tx: Transaction, job: Any) -> bool:
-    """A job whose resource is no longer to be had has nothing to do: it is cancelled."""
-    why = for_resources.obstacle(tx, job) if job.resource_id is not None else None
-    if why is None:
+def _is_to_be_had(tx: Transaction, job: Any, *, may_wait: bool) -> bool:
+    """Whether the job's resource is free for it. Where it will not be, the job has nothing to do: it is
+    cancelled."""
+    try:
+        why = for_resources.obstacle(tx, job, may_wait=may_wait)
+    except for_resources.Busy:
         return False
+    if why is None:
+        return True
     ended: dict[str, Any] = {
         "finished_at": tx.now,
         "reason": "resource_unavailable",
@@ -161,7 +170,7 @@ def _is_void(tx: Transaction, job: Any) -> bool:
     }
     moves.move(tx, Event.CANCEL, job, History(reason=why), **ended)
     tx.announce(JobWithdrawn(job.tenant_id, job.target))
-    return True
+    return False
 
 
 def _take(tx: Transaction, robot: Any, job: Any, lease: timedelta) -> Input | None:

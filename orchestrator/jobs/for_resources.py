@@ -19,6 +19,10 @@ from orchestrator.transaction import Transaction
 _NOBODY = Initiator(run_id=0)
 
 
+class Busy(Exception):  # noqa: N818  (an outcome, not an error)
+    """Another transaction has the resource locked at this moment."""
+
+
 @dataclass(frozen=True)
 class Input:
     """What the robot is handed as the protocol's Task."""
@@ -46,9 +50,13 @@ def public_id(tx: Transaction, resource_id: int | None) -> str | None:
     return str(row.public_id) if row is not None else None
 
 
-def obstacle(tx: Transaction, job: Any) -> str | None:
-    """Why the job cannot begin, as a sentence. The row stays locked until the transaction has ended."""
-    row = _locked(tx, job.resource_id)
+def obstacle(tx: Transaction, job: Any, *, may_wait: bool) -> str | None:
+    """Why the job cannot begin, as a sentence. The row stays locked until the transaction has ended.
+
+    Raises `Busy` where another has it locked at this moment, and the transaction may not wait: `may_wait` is
+    for one that has locked no resource, and no limit, yet.
+    """
+    row = _locked(tx, job.resource_id) if may_wait else _locked_at_once(tx, job.resource_id)
     if row is None:
         return "The resource that the job was created for has been deleted."
     if row.status != ResourceStatus.NEW:
@@ -78,9 +86,10 @@ def settle(tx: Transaction, job: Any, *, succeeded: bool, result: Any, error: st
 
     Where another's write lock is in the way, the end of the run gives it back by the queue's policy.
     """
-    row = _locked(tx, job.resource_id)
     with suppress(Conflict):
         run = runs.of_robot(tx, job.robot_id, job.guid)
+        runs.hold(tx, run.id)  # first the run, then its resources, in every transaction
+        row = _locked(tx, job.resource_id)
         if row is None or row.taken_by != run.id or row.status != ResourceStatus.IN_PROGRESS:
             return
         who = Initiator(run_id=run.id, job_guid=job.guid)
@@ -112,6 +121,14 @@ def _input(tx: Transaction, job: Any, row: Any) -> Input:
 def _locked(tx: Transaction, resource_id: int) -> Any | None:
     """The row as it is now, kept from changing: a compare-and-set after this cannot be outrun."""
     tx.execute(select(Resource.id).where(Resource.id == resource_id).with_for_update()).all()
+    return search.by_id(tx, resource_id)
+
+
+def _locked_at_once(tx: Transaction, resource_id: int) -> Any | None:
+    row = search.by_id(tx, resource_id)
+    mine = select(Resource.id).where(Resource.id == resource_id).with_for_update(skip_locked=True)
+    if row is not None and tx.execute(mine).first() is None:
+        raise Busy
     return search.by_id(tx, resource_id)
 
 

@@ -75,21 +75,27 @@ def _requeue(tx: Transaction, job: Any, reason: str, sentence: str) -> bool:
     return moved
 
 
-def lapsed(tx: Transaction) -> list[Any]:
-    """Rows of jobs, of all tenants, whose lease has ended: begun ones, and handed-out ones never begun."""
+def lapsed(tx: Transaction, job_id: int | None = None) -> list[Any]:
+    """Rows of jobs, of all tenants, whose lease has ended: begun ones, and handed-out ones never begun. With
+    `job_id`, of that one, if its has."""
     held = [Status.PENDING.value, *[status.value for status in sorted(LIVE)]]
     query = (
         select(*Job.__table__.columns)
         .where(Job.status.in_(held), Job.lease_until < database_time())
         .limit(LIMIT)
     )
-    return list(tx.execute(query).all())
+    return list(tx.execute(_of(query, job_id)).all())
 
 
-def overdue(tx: Transaction) -> list[Any]:
-    """Rows of running jobs, of all tenants, beyond their time limit or the grace after an abort."""
+def overdue(tx: Transaction, job_id: int | None = None) -> list[Any]:
+    """Rows of running jobs, of all tenants, beyond their time limit or the grace after an abort. With
+    `job_id`, of that one, if it is."""
     query = select(*Job.__table__.columns).where(_is_live(), Job.run_until < database_time()).limit(LIMIT)
-    return list(tx.execute(query).all())
+    return list(tx.execute(_of(query, job_id)).all())
+
+
+def _of(query: Any, job_id: int | None) -> Any:
+    return query if job_id is None else query.where(Job.id == job_id)
 
 
 def _is_live() -> Any:

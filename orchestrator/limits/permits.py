@@ -39,6 +39,12 @@ _SEMAPHORES = (
 )
 _LOCK = _SEMAPHORES.with_for_update()
 _TRY_TO_LOCK = _SEMAPHORES.with_for_update(skip_locked=True)
+_LOCK_ALL = (
+    select(Semaphore.id)
+    .where(Semaphore.tenant_id == bindparam("p_tenant_id"))
+    .order_by(Semaphore.id)
+    .with_for_update()
+)
 _USED = (
     select(Permit.semaphore_id, func.sum(Permit.permits))
     .where(
@@ -122,6 +128,11 @@ def lock(tx: Transaction, semaphore_ids: Collection[int], how: Any = None) -> li
     """The semaphores' rows, kept from all other takers until the transaction ends."""
     asked = {"p_tenant_id": tx.tenant_id, "p_ids": sorted(semaphore_ids)}
     return list(tx.execute(_LOCK if how is None else how, asked).all())
+
+
+def lock_all(tx: Transaction) -> None:
+    """Keep every semaphore of the tenant from all takers: for who changes what is required."""
+    tx.execute(_LOCK_ALL, {"p_tenant_id": tx.tenant_id}).all()
 
 
 def room(tx: Transaction, process_ids: Iterable[int]) -> dict[int, int]:

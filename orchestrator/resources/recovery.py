@@ -18,19 +18,33 @@ from orchestrator.resources.model import ErrorKind, Queue, Resource, ResourceSta
 from orchestrator.transaction import Transaction
 
 LIMIT = 200
-_OF_RUN = select(*search.COLUMNS).where(
-    or_(
-        Resource.taken_by == bindparam("p_run_id"),
-        Resource.read_run_id == bindparam("p_run_id"),
-        Resource.write_run_id == bindparam("p_run_id"),
-    )
+_OF_RUN = or_(
+    Resource.taken_by == bindparam("p_run_id"),
+    Resource.read_run_id == bindparam("p_run_id"),
+    Resource.write_run_id == bindparam("p_run_id"),
+)
+_IDS_OF_RUN = select(Resource.id).where(_OF_RUN)
+# By their ids: InnoDB would else lock entries of the index by runs before the rows, and who finishes a
+# resource locks its row before that entry.
+_LOCK_OF_RUN = (
+    select(*search.COLUMNS)
+    .where(Resource.id.in_(bindparam("p_ids", expanding=True)), _OF_RUN)
+    .order_by(Resource.id)
+    .with_for_update()
+)
+_FREE = (
+    select(Resource.id, Resource.version)
+    .where(Resource.id.in_(bindparam("p_ids", expanding=True)))
+    .with_for_update(skip_locked=True)
 )
 
 
 def run_ended(tx: Transaction, run_id: int) -> None:
     """The run is over, however it ended: its undated locks are released, in the transaction of its end,
     and what it had not finished goes the way of its queue's policy. Dated locks stay until their date."""
-    for row in tx.execute(_OF_RUN.with_for_update(), {"p_run_id": run_id}).all():
+    asked = {"p_run_id": run_id}
+    ids = sorted(tx.execute(_IDS_OF_RUN, asked).scalars())  # the run has ended: they become no more
+    for row in tx.execute(_LOCK_OF_RUN, asked | {"p_ids": ids}).all() if ids else ():
         own = replace(tx, tenant_id=row.tenant_id)
         undated = [
             mode
@@ -61,13 +75,20 @@ def sweep(tx: Transaction) -> dict[str, int]:
 def _each(tx: Transaction, query: Any, change: Any) -> int:
     done = 0
     rows: Sequence[Any] = tx.execute(query.limit(LIMIT)).all()
-    for row in rows:
+    for row in _locked_at_once(tx, rows) if rows else ():
         try:
             change(replace(tx, tenant_id=row.tenant_id), row)
             done += 1
         except Outrun:
             continue  # somebody changed it at this moment; the next sweep looks again
     return done
+
+
+def _locked_at_once(tx: Transaction, rows: Sequence[Any]) -> list[Any]:
+    """Those that nobody else has locked, nor has changed: a sweep holds many at once, in no order that others
+    keep, and so it waits for none. The next one looks again."""
+    free = {row.id: row.version for row in tx.execute(_FREE, {"p_ids": [row.id for row in rows]})}
+    return [row for row in rows if free.get(row.id) == row.version]
 
 
 def _expired() -> Any:

@@ -23,11 +23,12 @@ _LIVE_OF_ROBOT = select(Run.id, Run.job_guid).where(
     Run.tenant_id == bindparam("p_tenant_id"),
     Run.ended_at.is_(None),
 )
-# Shared, so that the end of the run, which changes the row, comes before or after a grant and never between.
+# The end of the run, which changes the row, comes before or after a grant and never between. Not shared: of
+# two that hold the row together and both mark it, each would wait for the other.
 _HOLD = (
     select(Run.id, Run.uses_resources, Run.touched_at)
     .where(Run.id == bindparam("p_id"), Run.tenant_id == bindparam("p_tenant_id"), Run.ended_at.is_(None))
-    .with_for_update(read=True)
+    .with_for_update()
 )
 _HOLD_OF_ROBOTS = (
     select(Run.id, Run.robot_id, Run.job_guid, Run.uses_resources, Run.touched_at)
@@ -36,8 +37,8 @@ _HOLD_OF_ROBOTS = (
         Run.tenant_id == bindparam("p_tenant_id"),
         Run.ended_at.is_(None),
     )
-    .order_by(Run.id)
-    .with_for_update(read=True)
+    .order_by(Run.robot_id, Run.id)  # as the index has them, in whose order MariaDB locks them
+    .with_for_update()
 )
 _MARK = (
     update(Run)

@@ -13,7 +13,7 @@ import structlog
 from sqlalchemy import bindparam, select, tuple_, update
 
 from orchestrator.tasks.claim import ClaimedTask
-from orchestrator.tasks.enqueueing import put_back
+from orchestrator.tasks.enqueueing import lock_partitions, put_back
 from orchestrator.tasks.model import Lane, Task, TaskStatus
 from orchestrator.transaction import Fact, Transaction
 
@@ -53,6 +53,7 @@ _SUCCEED_MANY = (
 
 def lock_claimed(tx: Transaction, tasks: Sequence[ClaimedTask]) -> list[ClaimedTask]:
     """Those of `tasks` whose claim still stands, locked until the transaction ends."""
+    lock_partitions(tx, [task.partition for task in tasks])  # in which some may be put back
     marks = {"p_ids": [t.id for t in tasks], "p_marks": [(t.id, t.fence) for t in tasks]}
     standing = set(tx.execute(_LOCK_CLAIMED, marks).scalars())
     if gone := len(tasks) - len(standing):

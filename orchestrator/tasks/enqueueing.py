@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -76,6 +76,14 @@ def enqueue(tx: Transaction, tasks: Sequence[NewTask]) -> list[tuple[int, int]]:
     tx.execute(_INSERT, [_row(tx, task, *places[task.guid]) for task in tasks])
     tx.announce(TasksQueued(frozenset(by_partition)))
     return [places[task.guid] for task in tasks]
+
+
+def lock_partitions(tx: Transaction, partitions: Iterable[int]) -> None:
+    """For who puts tasks back into several: in the one order, and before any task is locked."""
+    ids = sorted(set(partitions))
+    if ids:
+        rows = select(Partition.id).where(Partition.id.in_(ids)).order_by(Partition.id)
+        tx.execute(rows.with_for_update()).all()
 
 
 def _reserve(tx: Transaction, partition: int, count: int) -> int:

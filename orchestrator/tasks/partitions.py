@@ -76,6 +76,7 @@ def _is_free() -> Any:
 def renew(tx: Transaction, owner: str, lease: timedelta) -> list[Ownership]:
     """Renew every lease that has not ended; return what is owned."""
     tx.step = "renew"
+    _lock_in_order(tx, Partition.owner == owner)
     standing = (
         update(Partition)
         .where(Partition.owner == owner, Partition.lease_until > database_time())
@@ -98,6 +99,7 @@ def release(tx: Transaction, owner: str, partitions: Iterable[int]) -> None:
     if not ids:
         return
     tx.step = "give_back"
+    _lock_in_order(tx, Partition.owner == owner, Partition.id.in_(ids))
     given = (
         update(Partition)
         .where(Partition.owner == owner, Partition.id.in_(ids))
@@ -108,8 +110,15 @@ def release(tx: Transaction, owner: str, partitions: Iterable[int]) -> None:
 
 def desert(tx: Transaction, owner: str) -> None:
     """The owner is dead: who takes over its partitions need not wait, and is warned of what is in them."""
+    _lock_in_order(tx, Partition.owner == owner)
     mine = update(Partition).where(Partition.owner == owner, Partition.lease_until.is_not(None))
     tx.execute(mine.values(lease_until=tx.now - timedelta(seconds=1)))
+
+
+def _lock_in_order(tx: Transaction, *which: Any) -> None:
+    """Who puts tasks into several partitions locks them by their numbers; an UPDATE alone takes them as they
+    lie, which in PostgreSQL is the order in which they were last changed."""
+    tx.execute(select(Partition.id).where(*which).order_by(Partition.id).with_for_update()).all()
 
 
 def unowned(tx: Transaction) -> list[int]:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import case, func, select, update
 
 from orchestrator.database import database_time
-from orchestrator.tasks.enqueueing import TasksQueued, rewind
+from orchestrator.tasks.enqueueing import TasksQueued, lock_partitions, rewind
 from orchestrator.tasks.lifecycle import give_up_or_retry
 from orchestrator.tasks.model import Lane, Task, TaskStatus
 from orchestrator.transaction import Transaction
@@ -46,9 +46,12 @@ def lapse(tx: Transaction, partitions: Sequence[int]) -> int:
         .where(Task.status.in_([TaskStatus.CLAIMED.value, TaskStatus.RUNNING.value]))
         .where(Task.lease_until < database_time(), Task.partition.in_(partitions))
         .limit(SWEEP_LIMIT)
-        .with_for_update(skip_locked=True)
     )
-    rows = tx.execute(lapsed).all()
+    found = {row.id: row.partition for row in tx.execute(lapsed)}
+    if not found:
+        return 0
+    lock_partitions(tx, found.values())
+    rows = tx.execute(lapsed.where(Task.id.in_(found)).with_for_update(skip_locked=True)).all()
     for row in rows:
         if row.status == TaskStatus.RUNNING:
             give_up_or_retry(tx, row, f"The node {row.owner} fell silent while it ran this.")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from redis import RedisError
@@ -14,13 +16,18 @@ from scheduler.term import Term
 
 
 def run(term: Term) -> dict[str, int]:
-    return term.run(lambda tx: _end(tx, term))
+    # Each in a transaction of its own: the end of a run locks its job, its run, what they held and, for
+    # another attempt, a partition. Two of them in one would keep no order, and keep others waiting.
+    counts: Counter[str] = Counter()
+    for job in term.run(recovery.lapsed):
+        counts += term.run(partial(_end, term=term, job_id=job.id))
+    return dict(counts)
 
 
-def _end(tx: Transaction, term: Term) -> dict[str, int]:
+def _end(tx: Transaction, term: Term, job_id: int) -> Counter[str]:
     tx.step = "lose"
-    counts = {"lost": 0, "released": 0}
-    lapsed = recovery.lapsed(tx)
+    counts: Counter[str] = Counter()
+    lapsed = recovery.lapsed(tx, job_id)
     beating = _still_beating(term, lapsed)
     for job in lapsed:
         own = replace(tx, tenant_id=job.tenant_id)
@@ -32,7 +39,7 @@ def _end(tx: Transaction, term: Term) -> dict[str, int]:
             seconds = int(term.parts.run_lease.total_seconds())
             sentence = f"The robot fell silent: no heartbeat for {seconds} seconds while it ran the job."
             counts["lost"] += recovery.lose(own, job, "robot_lost", sentence)
-    return {name: count for name, count in counts.items() if count}
+    return counts
 
 
 def _still_beating(term: Term, lapsed: list[Any]) -> set[str]:
