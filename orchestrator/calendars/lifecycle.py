@@ -12,7 +12,7 @@ from orchestrator import audit
 from orchestrator.calendars import working_days
 from orchestrator.calendars.model import Calendar
 from orchestrator.database import new_guid
-from orchestrator.errors import Conflict, Invalid
+from orchestrator.errors import Conflict, Invalid, NotFound
 from orchestrator.named import Named
 from orchestrator.transaction import Transaction
 
@@ -65,10 +65,24 @@ def change(tx: Transaction, key: str, then: Callable[[int], None], **changes: An
 def remove(tx: Transaction, key: str, used_by: Callable[[int], str | None]) -> None:
     """Delete a calendar that nothing uses; `used_by` names a trigger that does."""
     calendar = existing(tx, key)
+    _lock(tx, calendar.id, key)  # who is giving it to a trigger at this moment has come to an end
     if user := used_by(calendar.id):
         raise Conflict(f"Calendar {calendar.name!r} is used by trigger {user!r}; change that first.")
     tx.execute(delete(Calendar).where(Calendar.id == calendar.id, Calendar.tenant_id == tx.tenant_id))
     audit.record(tx, "calendar.delete", calendar.name)
+
+
+def id_to_keep(tx: Transaction, key: str) -> int:
+    """The id of a calendar that is going to be used: it stays as it is until the transaction ends."""
+    calendar_id = int(existing(tx, key).id)
+    _lock(tx, calendar_id, key, shared=True)
+    return calendar_id
+
+
+def _lock(tx: Transaction, calendar_id: int, key: str, *, shared: bool = False) -> None:
+    query = select(Calendar.id).where(Calendar.id == calendar_id, Calendar.tenant_id == tx.tenant_id)
+    if tx.execute(query.with_for_update(read=shared)).first() is None:
+        raise NotFound(f"There is no calendar {key!r}.")
 
 
 def _check_country(country: str | None, subdivision: str | None) -> None:

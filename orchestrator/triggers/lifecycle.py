@@ -94,18 +94,18 @@ def change(tx: Transaction, key: str, digest: Digest | None = None, **changes: A
 
     New settings, time zone or calendar hold from now on: what was due before and has not fired is forgotten.
     """
+    # The calendar before the trigger: in this order the change of a calendar locks them, too.
+    calendar = {"calendar_id": _calendar_id(tx, changes["calendar"])} if "calendar" in changes else {}
     trigger = _locked(tx, key)
     if changes.get("name", trigger.name) != trigger.name:
         _TRIGGERS.refuse_double(tx, changes["name"])
-    values = {name: changes[name] for name in (*PLAIN, "name") if name in changes}
+    values = calendar | {name: changes[name] for name in (*PLAIN, "name") if name in changes}
     values |= _changed_order(tx, trigger, changes, digest)
     if "settings" in changes:
         checked: Checked = _kind(trigger.kind).check(tx, changes["settings"])
         values |= {"settings": checked.settings, "watches": checked.watches, "state": None}
     if "time_zone" in changes:
         values["time_zone"] = _zone(changes["time_zone"])
-    if "calendar" in changes:
-        values["calendar_id"] = _calendar_id(tx, changes["calendar"])
     if values.get("on_overlap", Overlap.ALLOW.value) != Overlap.ALLOW.value:
         _remember_jobs(tx, trigger)
     _update(tx, trigger.id, **values)
@@ -201,7 +201,7 @@ def _calendar_id(tx: Transaction, key: str | None) -> int | None:
     if key is None:
         return None
     try:
-        return int(calendars.existing(tx, key).id)
+        return calendars.id_to_keep(tx, key)
     except NotFound as missing:
         raise Invalid.field("calendar", missing.detail) from None
 

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from functools import partial
 
 import structlog
-from sqlalchemy import exc
 
+from orchestrator.errors import Unavailable
 from orchestrator.transaction import Transaction
 from orchestrator.triggers import schedule
-from scheduler.term import Term
+from scheduler.term import Term, TermOver
 
 log = structlog.get_logger(__name__)
 BATCH = 500
@@ -31,7 +31,9 @@ def _each(
     for trigger_id in term.run(find):
         try:
             counts += term.run(partial(fire, trigger_id=trigger_id))
-        except (KeyError, ValueError, exc.IntegrityError, exc.DataError):  # its zone is gone, or the like
+        except (TermOver, Unavailable):
+            raise
+        except Exception:  # its zone is gone, or the like: whatever it is, it is this trigger's
             log.exception("trigger_not_fired", trigger=trigger_id)
             counts["not_fired"] += 1
     return counts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 from sqlalchemy import update
@@ -51,9 +52,12 @@ def test_what_is_due_is_fired_in_the_term_only(scene: Scene, term: Term) -> None
 
 
 @on("sqlite")
-def test_a_trigger_that_cannot_be_fired_does_not_hold_up_the_others(scene: Scene, term: Term) -> None:
+@pytest.mark.parametrize("mistake", [{"time_zone": "No/Where"}, {"calendar_id": 999}])
+def test_a_trigger_that_cannot_be_fired_does_not_hold_up_the_others(
+    scene: Scene, term: Term, mistake: dict[str, Any]
+) -> None:
     due(scene, "a", "b")
-    broken = update(Trigger).where(Trigger.name == "a").values(time_zone="No/Where")
+    broken = update(Trigger).where(Trigger.name == "a").values(**mistake)
     scene.run(lambda tx: tx.execute(broken))
     assert triggers.run(term) == {"fired": 1, "not_fired": 1}
 
