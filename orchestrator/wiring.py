@@ -41,9 +41,10 @@ class Parts:
         return timedelta(seconds=self.config.run_lease_seconds)
 
 
-def open_engine(config: Config) -> Engine:
+def open_engine(config: Config, connections: int = 1) -> Engine:
+    """`connections`: how many its process must be able to have at once, whatever the setting says."""
     url = config.database_url
-    return prepare(create_engine(url, **engine_options(url, config.db_pool_size)))
+    return prepare(create_engine(url, **engine_options(url, max(config.db_pool_size, connections))))
 
 
 def open_redis(config: Config) -> Redis:

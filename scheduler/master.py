@@ -105,16 +105,19 @@ class Master(threading.Thread):
         except TermOver:
             raise
         except Exception as error:
-            # A database that does not answer this one may answer the others: whether it is away shows where
-            # the failure is written down, or the term renewed.
-            failures = self._book.fail(duty, error)
-            # The traceback once: what fails now fails again in a minute.
-            is_news = failures == 1 and not isinstance(error, errors.Unavailable)
-            log.error("duty_failed", duty=duty.name, failures=failures, error=str(error), exc_info=is_news)
+            self._tell(duty, error, self._book.fail(duty, error))
         else:
             self._book.end(duty, done)
             if done:
                 log.info("duty", duty=duty.name, **done)
+
+    def _tell(self, duty: Duty, error: Exception, failures: int) -> None:
+        """A database that does not answer this duty may answer the others: whether it is away shows where the
+        failure is written down, or the term renewed."""
+        if isinstance(error, errors.Unavailable):
+            log.warning("duty_unanswered", duty=duty.name, failures=failures)
+        else:  # with its traceback once: what fails now fails again in a minute
+            log.error("duty_failed", duty=duty.name, failures=failures, exc_info=failures == 1)
 
     def _step_down(self) -> None:
         """On any doubt: what the database thinks cannot be known from here."""

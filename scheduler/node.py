@@ -20,12 +20,13 @@ from celery import Celery, bootsteps
 from celery.platforms import EX_OK
 from celery.worker import state
 
-from orchestrator import errors, logs, schema
+from orchestrator import errors, logs
 from orchestrator.config import Config
 from orchestrator.tasks import recovery
 from orchestrator.tasks.hints import node_queue
 from orchestrator.tasks.model import PARTITIONS
 from orchestrator.wiring import Parts, assemble, open_engine
+from scheduler.arrival import arrive
 from scheduler.claim_loop import ClaimLoop
 from scheduler.handing_over import HandingOver
 from scheduler.lineup import Lineup
@@ -38,7 +39,8 @@ from scheduler.trigger_watch import TriggerWatch
 log = structlog.get_logger(__name__)
 
 DRAIN_SECONDS = 8.0  # for what is at work, which is a transaction; the rest goes back to its place
-EXIT_CONFIGURATION = 78  # sysexits.h: EX_CONFIG
+EXIT_REFUSED = 78  # sysexits.h: EX_CONFIG. Whoever supervises does not start it again
+OWN_THREADS = 5  # the pulse, the master, the trigger watch, the lookout, and the one that ends them
 
 
 class SchedulerNode:
@@ -59,6 +61,12 @@ class SchedulerNode:
         watch = TriggerWatch(parts, self.membership, lambda: self._master.is_in_term, self.stop_asked)
         lookout = Lookout(parts, self.membership, self.stop_asked)
         self.threads: list[threading.Thread] = [self._sweep, self._master, watch, lookout, *self._loops]
+
+    @classmethod
+    def open(cls, config: Config) -> SchedulerNode:
+        """With a connection for each of its threads: none that is in a burst keeps the membership from being
+        renewed, and the scheduler from being trusted."""
+        return cls(assemble(config, open_engine(config, config.scheduler_threads + OWN_THREADS)))
 
     def start(self) -> None:
         for thread in self.threads:
@@ -93,15 +101,11 @@ class SchedulerStep(bootsteps.StartStopStep):
     def create(self, worker: Any) -> None:
         """Join the cluster, before Celery's consumer is made: it is known by the number that is leased."""
         try:
-            config = Config.load()
-            parts = assemble(config, open_engine(config))
-            if problem := schema.problem(parts.transactions.engine):
-                raise errors.ConfigurationError([problem])
-            self.node = SchedulerNode(parts)
-            self.node.membership.join()
+            self.node = SchedulerNode.open(Config.load())
+            arrive(self.node.parts, self.node.membership)
         except errors.BotswainError as error:
             print(f"botswain scheduler: {error.detail}", file=sys.stderr, flush=True)  # noqa: T201
-            os._exit(EXIT_CONFIGURATION)  # Celery would retry, or end with a traceback and status 0
+            os._exit(EXIT_REFUSED)  # Celery would retry, or end with a traceback and status 0
         name = self.node.membership.me.name
         worker.hostname = f"{name}@{worker.hostname.partition('@')[2]}"
         worker.app.amqp.queues.select([node_queue(name)])

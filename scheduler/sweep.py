@@ -1,7 +1,7 @@
 """The node's pulse: it renews the membership and looks at every line about once a second.
 
-What a lost hint costs is bounded by this look. It runs on a thread of its own, with its own connections:
-the worker's timer was measured to stand still for 7 seconds in a broker's outage.
+What a lost hint costs is bounded by this look. It runs on a thread of its own, for which the node's pool
+has a connection: the worker's timer was measured to stand still for 7 seconds in a broker's outage.
 """
 
 from __future__ import annotations

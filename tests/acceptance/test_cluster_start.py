@@ -78,3 +78,26 @@ def test_a_scheduler_that_was_killed_takes_its_number_again(half_cluster: Cluste
         return node["state"] == "up" and node["pid"] == part.pid and len(node["partitions"]) == 64
 
     eventually(back, "the restarted scheduler is up, with all partitions")
+
+
+def test_a_scheduler_that_starts_before_its_database_waits_for_it(half_cluster: Cluster) -> None:
+    """And ends in order when it is asked to meanwhile."""
+    later = half_cluster.folder / "later"
+    away = {"DATABASE_URL": f"sqlite:///{later}/botswain.sqlite3"}
+    waiting, leaving = (
+        half_cluster.scheduler(2, name, **away).start() for name in ("scheduler-waiting", "scheduler-leaving")
+    )
+    try:
+        for part in (waiting, leaving):
+            eventually(lambda part=part: "database_away" in part.output(), f"{part.name} waits")
+        leaving.terminate()
+        assert leaving.exit_status() == 0, leaving.output()
+        later.symlink_to(half_cluster.folder, target_is_directory=True)
+        eventually(lambda: "scheduler-2" in half_cluster.up(), "the scheduler has come in")
+        waiting.terminate()
+        assert waiting.exit_status() == 0, waiting.output()
+    finally:
+        waiting.kill()
+        leaving.kill()
+    assert waiting.output().count("database_away") == 1
+    assert "Traceback" not in waiting.output()

@@ -9,15 +9,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 
+from orchestrator import schema
 from orchestrator.cluster import lifecycle as cluster
 from orchestrator.cluster.lifecycle import NodeAlive
-from orchestrator.errors import ConfigurationError
+from orchestrator.errors import ConfigurationError, Unavailable
 from orchestrator.tasks.model import Partition
-from scheduler import joining
+from scheduler import arrival, joining
 from scheduler.membership import Membership
 from tests.integration.conftest import on
 from tests.integration.scene import Scene, race
@@ -216,3 +219,39 @@ def test_of_two_designated_that_start_together_one_is_refused(
     starting = [member(number, join=False, SCHEDULER_MASTER="1") for number in (1, 2)]
     outcomes = race(*[one.join for one in starting])
     assert sorted(type(outcome).__name__ for outcome in outcomes) == ["ConfigurationError", "NoneType"]
+
+
+# A database that is away ---------------------------------------------------------------------------------
+
+
+@on("sqlite")
+def test_a_database_that_is_away_is_waited_for(
+    scene: Scene, member: MakeMember, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the first word, and in the midst of joining: the place that is ours already is no hindrance."""
+    me = member(join=False)
+    ways: list[Any] = [OperationalError("SELECT 1", {}, OSError("Connection refused")), None, None]
+    ticks: list[Any] = [Unavailable("The database does not answer; try again shortly."), None]
+
+    def turn(moments: list[Any]) -> None:
+        if (way := moments.pop(0)) is not None:
+            raise way
+
+    monkeypatch.setattr(arrival, "PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(arrival, "_end_when_asked", lambda: None)
+    monkeypatch.setattr(schema, "problem", lambda engine: turn(ways))
+    monkeypatch.setattr(me, "tick", lambda: turn(ticks))
+    arrival.arrive(me._parts, me)
+    assert (ways, ticks) == ([], [])
+    node = scene.run(lambda tx: cluster.find(tx, "scheduler-1"))
+    assert node is not None and node.incarnation == me.me.incarnation
+
+
+@on("sqlite")
+def test_what_is_refused_is_not_waited_for(
+    scene: Scene, member: MakeMember, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    me = member(join=False)
+    monkeypatch.setattr(schema, "problem", lambda engine: "the schema is older")
+    with pytest.raises(ConfigurationError, match="older"):
+        arrival.arrive(me._parts, me)
