@@ -13,11 +13,12 @@ from tests.acceptance.cluster.robot import SUCCESS
 from tests.acceptance.drills.checker import breaches
 from tests.acceptance.drills.fleet import Fleet, histories, until_ended
 from tests.acceptance.drills.person import Person
+from tests.deadlines import STARVED
 from tests.servers import Redis
 
 PARTITIONS = set(range(64))
 LEASE = float(SHORT_TIMES["BOTSWAIN_PARTITION_LEASE_SECONDS"])
-MARGIN = 5.0
+MARGIN = 5.0 * STARVED
 POWER_CUTS = 5 if LONG_DRILLS else 1
 # Longer than the power cut, so that the robots, who lived through it, find their runs as they left them.
 PATIENT_ROBOTS: Any = {"BOTSWAIN_RUN_LEASE_SECONDS": "90"}

@@ -10,10 +10,10 @@ import pytest
 
 from tests.acceptance.cluster import Cluster, Robot, eventually
 from tests.acceptance.cluster.fixtures import NewCluster
-from tests.acceptance.cluster.robot import WORKING, basic
+from tests.acceptance.cluster.robot import READY, WORKING, basic
+from tests.deadlines import STARVED, within
 
 WAITS = 64  # at least so many at a time, says the protocol's page
-PROMPT = 3.0  # seconds: at once, on two busy cores
 LONG = os.environ.get("BOTSWAIN_LONG_DRILLS") == "1"
 
 
@@ -30,37 +30,40 @@ def waiting(robot: Robot, seconds: object) -> tuple[dict[str, object], float]:
     return answer.json(), time.monotonic()
 
 
-def until_held(held: list["Future[tuple[dict[str, object], float]]"]) -> None:
-    """Nothing tells from outside that a request is being held; what was not answered in a second, is."""
-    end = time.monotonic() + 1
-    while time.monotonic() < end:
-        assert not [future.result() for future in held if future.done()]
-        time.sleep(0.1)
+def until_held(cluster: Cluster, robots: dict[str, "Future[tuple[dict[str, object], float]]"]) -> None:
+    """Nothing tells from outside that a request is being held; of these robots it is known that they have
+    said Ready, and they have had no answer."""
+
+    def are_here() -> bool:
+        assert not any(future.done() for future in robots.values())
+        return all(cluster.api.get(f"/robots/{name}")["status"] == READY for name in robots)
+
+    eventually(are_here, "the robots have said that they are there")
 
 
 def test_without_a_job_the_answer_comes_when_the_time_is_up(shared_cluster: Cluster) -> None:
     robot = shared_cluster.new_robot()
     begun = time.monotonic()
-    answer, at = waiting(robot, 2)
+    with within(5):
+        answer, at = waiting(robot, 2)
     assert answer["HasNewJob"] == 0 and answer["HeartbeatErrorCode"] == 0
-    assert 1.9 < at - begun < 2 + PROMPT
+    assert at - begun > 1.9
 
 
 def test_with_a_job_nobody_waits(shared_cluster: Cluster, process: str) -> None:
     robot = shared_cluster.new_robot()
     shared_cluster.api.ask_and_hand_out(process, robot=robot.name)
-    begun = time.monotonic()
-    answer, at = waiting(robot, 30)
-    assert answer["HasNewJob"] == 1 and at - begun < PROMPT
+    with within(3):
+        answer, _ = waiting(robot, 30)
+    assert answer["HasNewJob"] == 1
 
 
 def test_a_working_robot_is_not_held(shared_cluster: Cluster, process: str) -> None:
     robot = shared_cluster.new_robot()
     job = shared_cluster.api.ask_and_hand_out(process, robot=robot.name)
     robot.begin()
-    begun = time.monotonic()
-    assert robot.beat(WORKING, job, Wait=30).json()["HasNewJob"] == 0
-    assert time.monotonic() - begun < PROMPT
+    with within(3):
+        assert robot.beat(WORKING, job, Wait=30).json()["HasNewJob"] == 0
 
 
 @pytest.mark.parametrize("seconds", [30, 1000, 10**9], ids=["30", "1000, which counts as 55", "10^9"])
@@ -69,11 +72,11 @@ def test_a_new_job_wakes_its_robot_at_once(
 ) -> None:
     robot = shared_cluster.new_robot()
     held = threads.submit(waiting, robot, seconds)
-    until_held([held])
+    until_held(shared_cluster, {robot.name: held})
     job = shared_cluster.api.ask(process, robot=robot.name)
-    created = time.monotonic()
-    answer, at = held.result(70)
-    assert answer["HasNewJob"] == 1 and at - created < PROMPT
+    with within(3):
+        answer, _ = held.result(70)
+    assert answer["HasNewJob"] == 1
     assert robot.take().guid == job
 
 
@@ -85,11 +88,11 @@ def test_a_job_for_its_group_and_one_for_anybody_wake_a_robot(
     for wish in ({"group": "mail"}, {}):
         robot = cluster.new_robot(group="mail")
         held = threads.submit(waiting, robot, 40)
-        until_held([held])
+        until_held(cluster, {robot.name: held})
         job = cluster.api.ask(process, **wish)
-        created = time.monotonic()
-        answer, at = held.result(60)
-        assert answer["HasNewJob"] == 1 and at - created < PROMPT, wish
+        with within(3):
+            answer, _ = held.result(60)
+        assert answer["HasNewJob"] == 1, wish
         assert robot.begin().guid == job
 
 
@@ -98,24 +101,22 @@ def test_sixty_four_wait_and_short_requests_stay_quick(
 ) -> None:
     robots = [shared_cluster.new_robot() for _ in range(WAITS)]
     short = shared_cluster.new_robot()
-    held = [threads.submit(waiting, robot, 50) for robot in robots]
-    until_held(held)
+    held = {robot.name: threads.submit(waiting, robot, 55) for robot in robots}
+    until_held(shared_cluster, held)
     took = []
-    for _ in range(100):
+    for _ in range(50):
         begun = time.monotonic()
         assert short.beat().status_code == 200
         shared_cluster.api.get(f"/robots/{short.name}")
         took.append(time.monotonic() - begun)
-    assert sorted(took)[90] < 0.5, sorted(took)[-10:]
-    assert not [future.result() for future in held if future.done()]
+    # Without a thread each would wait for one of the others to end.
+    assert not [future.result() for future in held.values() if future.done()]
+    assert sorted(took)[25] < 0.5 * STARVED, sorted(took)
 
     wishes = [{"process": process, "robot": robot.name} for robot in robots]
     shared_cluster.api.post("/jobs", wishes)
-    created = time.monotonic()
-    for future in held:
-        answer, at = future.result(60)
-        assert answer["HasNewJob"] == 1
-        assert at - created < 4 * PROMPT
+    with within(10):
+        assert [future.result(60)[0]["HasNewJob"] for future in held.values()] == [1] * WAITS
 
 
 def hang_up_while_held(cluster: Cluster, robot: Robot) -> None:
@@ -151,9 +152,10 @@ def test_who_hangs_up_takes_nobody_s_place_for_longer_than_it_asked(shared_clust
 def test_a_wait_ends_after_55_seconds_at_the_latest(shared_cluster: Cluster) -> None:
     robot = shared_cluster.new_robot()
     begun = time.monotonic()
-    answer, at = waiting(robot, 600)
+    with within(58):
+        answer, at = waiting(robot, 600)
     assert answer["HasNewJob"] == 0
-    assert 54 < at - begun < 55 + PROMPT
+    assert at - begun > 54
 
 
 @pytest.mark.skipif(not LONG, reason="takes half a minute; BOTSWAIN_LONG_DRILLS=1 runs it")
@@ -163,9 +165,8 @@ def test_beyond_the_capacity_everybody_is_answered(shared_cluster: Cluster) -> N
     with ThreadPoolExecutor(len(robots)) as many:
         held = [many.submit(waiting, robot, 15) for robot in robots]
         eventually(lambda: any(future.done() for future in held), "some are answered at once", 10)
-        begun = time.monotonic()
-        assert short.beat().status_code == 200
-        assert time.monotonic() - begun < PROMPT
+        with within(3):
+            assert short.beat().status_code == 200
         assert sum(not future.done() for future in held) >= WAITS
         for future in held:
             assert future.result(40)[0]["HeartbeatErrorCode"] == 0

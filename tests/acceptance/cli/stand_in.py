@@ -1,4 +1,4 @@
-"""A supervisor with parts that are small programs: python stand_in.py FOLDER NAME=PROGRAM..."""
+"""A supervisor with parts that are small programs: python stand_in.py FOLDER SECONDS NAME=PROGRAM..."""
 
 import sys
 from pathlib import Path
@@ -12,9 +12,9 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
-folder = DataFolder(Path(sys.argv[1]))
-with Supervisor(folder, folder.lock(), say, ((("first",), 1.0), (("last",), 1.0))) as supervisor:
-    for argument in sys.argv[2:]:
+folder, seconds = DataFolder(Path(sys.argv[1])), float(sys.argv[2])
+with Supervisor(folder, folder.lock(), say, ((("first",), seconds), (("last",), seconds))) as supervisor:
+    for argument in sys.argv[3:]:
         name, _, program = argument.partition("=")
         supervisor.start(Part(name, (sys.executable, "-c", program), environment()))
     say("watching")

@@ -5,13 +5,13 @@ import os
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.acceptance.cli.conftest import BOTSWAIN, Up, botswain, clean_environment
+from tests.deadlines import within
 from tests.servers.ports import free_port
 from tests.servers.processes import is_alive
 from tests.servers.server import wait_for
@@ -40,13 +40,14 @@ def test_a_killed_part_is_started_again_and_serves(up: Start) -> None:
     for part in ("api", "redis", "scheduler-1"):
         before = cluster.pid_of(part)
         os.kill(before, signal.SIGKILL)
-        assert wait_for(lambda part=part, old=before: cluster.pid_of(part) not in (0, old), 10), part
-        assert wait_for(cluster.serves, 30), part
-        assert f"{part} was ended by SIGKILL; it is started again in 0.2 s" in cluster.said
-    assert wait_for(lambda: cluster.scheduler_pid() == cluster.pid_of("scheduler-1"), 30)
+        assert wait_for(lambda part=part, old=before: cluster.pid_of(part) not in (0, old), 30), part
+        assert wait_for(cluster.serves, 60), part
+        assert any(f"{part} was ended by SIGKILL; it is started again in " in line for line in cluster.said)
+    assert wait_for(lambda: cluster.scheduler_pid() == cluster.pid_of("scheduler-1"), 60)
 
     workers = [pid for pid in cluster.pids() if pid != cluster.pid_of("api")]
-    assert cluster.end(signal.SIGTERM) < 10
+    with within(10):
+        cluster.end(signal.SIGTERM)
     assert cluster.process.returncode == 0
     assert not any(is_alive(pid) for pid in workers)
     assert not (cluster.folder / "redis" / "redis.sock").exists()
@@ -54,13 +55,15 @@ def test_a_killed_part_is_started_again_and_serves(up: Start) -> None:
 
 def test_the_second_start_is_quick_and_a_killed_supervisor_takes_all_with_it(up: Start) -> None:
     first = up(*SMALL)
-    assert first.end(signal.SIGINT) < 10
+    with within(10):
+        first.end(signal.SIGINT)
 
     second = up(*SMALL, folder=first.folder)
     # On an idle machine with two cores the wall clock shows less than what was computed.
     assert cpu_seconds(second.pids()) < 5 * 1.5
     assert second.token == first.token
-    assert second.end(signal.SIGKILL) < 5
+    with within(5):
+        second.end(signal.SIGKILL)
 
     third = up(*SMALL, folder=first.folder)
     assert third.serves()
@@ -68,7 +71,7 @@ def test_the_second_start_is_quick_and_a_killed_supervisor_takes_all_with_it(up:
 
 def test_secrets_are_in_private_files_and_nowhere_else(up: Start) -> None:
     cluster = up("--workers", "1", "--robots", "1")
-    assert wait_for(cluster.has_all, 20)
+    assert wait_for(cluster.has_all, 60)
     kept = {path.name: path for path in (cluster.folder / "secrets").iterdir()}
     assert set(kept) == {"secret-key", "admin-token", "node-token", "redis-password", "flower-password"}
     private = [*kept.values(), *(cluster.folder / "logs").iterdir(), cluster.folder / "robots.json"]
@@ -98,9 +101,8 @@ def test_a_busy_port_is_said_before_anything_starts(tmp_path: Path) -> None:
 
 def test_a_second_cluster_in_the_folder_is_refused(up: Start) -> None:
     cluster = up(*SMALL)
-    began = time.monotonic()
-    ended = botswain("up", "--port", str(free_port()), "--data", str(cluster.folder))
-    assert time.monotonic() - began < 5
+    with within(5):
+        ended = botswain("up", "--port", str(free_port()), "--data", str(cluster.folder))
     assert ended.returncode == 1
     assert f"is in use by another cluster (process {cluster.process.pid})" in ended.stderr
     assert cluster.serves()
@@ -112,7 +114,8 @@ def test_a_signal_during_the_start_ends_it(tmp_path: Path, number: signal.Signal
     command = ["up", "--data", str(cluster.folder), "--port", str(cluster.port), *SMALL]
     with subprocess.Popen([*BOTSWAIN, *command], env=clean_environment(), stdout=subprocess.PIPE) as process:
         cluster.process = process  # type: ignore[assignment]
-        assert wait_for(lambda: (cluster.folder / "logs" / "redis.log").exists(), 20)
-        assert cluster.end(number) < 10
+        assert wait_for(lambda: (cluster.folder / "logs" / "redis.log").exists(), 60)
+        with within(10):
+            cluster.end(number)
         assert process.stdout is not None
         assert process.stdout.read() == b""

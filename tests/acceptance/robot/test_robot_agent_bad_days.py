@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.robot.conftest import Call, FakeServer, StartAgent
+from tests.deadlines import within
 
 SCRIPT = "from botswain import result\nprint('ran', file=open({mark!r}, 'a'))\nresult(42)"
 
@@ -165,10 +166,9 @@ def test_a_job_reaches_a_waiting_robot_at_once(server: FakeServer, start: StartA
     agent = start()
     server.until(lambda: server.calls)
     assert server.calls[0].form["Wait"] == "50"
-    began = time.monotonic()
-    job = server.add(SCRIPT.format(mark=str(mark)))
-    server.until(lambda: job.status == 4)
-    assert time.monotonic() - began < 3
+    with within(3):
+        job = server.add(SCRIPT.format(mark=str(mark)))
+        server.until(lambda: job.status == 4)
     server.until(lambda: server.kinds()[-1] == "ready")
     assert agent.process.poll() is None
 
@@ -243,4 +243,4 @@ def test_it_trusts_a_private_authority_when_told_to(
     server.until(lambda: job.status == 4)
     server.until(lambda: server.kinds()[-1] == "ready")
     trusting.signal(15)
-    assert trusting.ends(5) == 0  # a wait over TLS can be cut short as well
+    assert trusting.ends(30) == 0  # a wait of 50 s over TLS can be cut short as well

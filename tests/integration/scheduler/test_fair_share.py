@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from sqlalchemy import insert, select
@@ -68,7 +67,6 @@ def test_a_single_job_passes_another_tenants_thousands(scene: Scene) -> None:
         return len(batch.tasks)
 
     assert [serve() for _ in range(5)] == [10] * 5
-    came = time.monotonic()
     order = NewJob("theirs")
     scene.run(lambda tx: lifecycle.create(tx, [order]), actor=PERSON, tenant_id=other)
     line_up.hint(share_of(other))  # what the commit tells the owner, its neighbour included
@@ -77,7 +75,6 @@ def test_a_single_job_passes_another_tenants_thousands(scene: Scene) -> None:
         serve()
         turns += 1
         assert turns <= 8, "it stood behind the backlog"
-    assert time.monotonic() - came < 5, "so few turns are short"
     assert scene.run(backlog) > BACKLOG - 200
 
 

@@ -36,17 +36,13 @@ def test_a_folder_that_cannot_be_made_is_said(scene: Scene, member: MakeMember, 
         member(1, SCHEDULER_WORKING_PATH=str(tmp_path / "file" / "folder"))
 
 
-@pytest.fixture
-def watched(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(joining, "WATCH_SECONDS", 1.2)
-
-
-SHORT = {"BOTSWAIN_PARTITION_LEASE_SECONDS": "2.5"}
+LIVES = {"BOTSWAIN_PARTITION_LEASE_SECONDS": "15"}  # renewed ten times a second, seen with the first look
+DIES = {"BOTSWAIN_PARTITION_LEASE_SECONDS": "2.5"}
 
 
 def elsewhere(member: MakeMember, number: int | str = 1, **settings: str) -> Membership:
     """A first scheduler that is another living process."""
-    first = member(number, join=False, **SHORT, **settings)
+    first = member(number, join=False, **LIVES | settings)
     first.me = replace(first.me, pid=os.getppid())
     first.join()
     return first
@@ -64,7 +60,7 @@ def living(*members: Membership) -> Iterator[None]:
     stop = threading.Event()
 
     def live() -> None:
-        while not stop.wait(0.2):
+        while not stop.wait(0.1):
             for one in members:
                 one._renew(time.monotonic())
 
@@ -93,7 +89,6 @@ REFUSED: list[tuple[int | str, dict[str, str], int | str, dict[str, str], str]] 
 ]
 
 
-@pytest.mark.usefixtures("watched")
 @pytest.mark.parametrize(("present", "its", "coming", "own", "sentence"), REFUSED)
 @sqlite
 def test_who_cannot_live_beside_a_living_one_is_told_what_to_change(
@@ -106,7 +101,7 @@ def test_who_cannot_live_beside_a_living_one_is_told_what_to_change(
     sentence: str,
 ) -> None:
     first = elsewhere(member, present, **its)
-    second = member(coming, join=False, **SHORT, **own)
+    second = member(coming, join=False, **LIVES, **own)
     with living(first):
         with pytest.raises(ConfigurationError, match=sentence):
             second.join()
@@ -114,7 +109,6 @@ def test_who_cannot_live_beside_a_living_one_is_told_what_to_change(
     assert [node.name for node in scene.run(lambda tx: cluster.living(tx, "scheduler"))] == ["scheduler-1"]
 
 
-@pytest.mark.usefixtures("watched")
 @sqlite
 def test_a_folder_that_is_in_use_is_refused(scene: Scene, member: MakeMember, tmp_path: Path) -> None:
     folder = {"SCHEDULER_WORKING_PATH": str(tmp_path / "shared")}
@@ -122,7 +116,7 @@ def test_a_folder_that_is_in_use_is_refused(scene: Scene, member: MakeMember, tm
         living(elsewhere(member, **folder)),
         pytest.raises(ConfigurationError, match="SCHEDULER_WORKING_PATH"),
     ):
-        member(2, **SHORT, **folder)
+        member(2, **LIVES, **folder)
 
 
 @sqlite
@@ -135,11 +129,13 @@ def test_with_leases_too_long_to_watch_nobody_is_called_dead(scene: Scene, membe
         member(1, **long)
 
 
-@pytest.mark.usefixtures("watched")
 @sqlite
-def test_a_holder_that_renews_no_more_is_replaced(scene: Scene, member: MakeMember) -> None:
-    elsewhere(member)
-    assert partitions_of(scene, member(1, **SHORT)) == EVERY
+def test_a_holder_that_renews_no_more_is_replaced(
+    scene: Scene, member: MakeMember, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(joining, "WATCH_SECONDS", 1.2)
+    elsewhere(member, **DIES)
+    assert partitions_of(scene, member(1, **DIES)) == EVERY
 
 
 @sqlite

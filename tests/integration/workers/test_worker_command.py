@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.deadlines import within
 from tests.servers.processes import is_alive
 from workers.activities.activity import ActivityError, Context, Interrupted
 from workers.activities.allowed_commands import AllowedCommand
@@ -114,7 +115,7 @@ open(sys.argv[1] if len(sys.argv) > 2 else "pids", "w").write(f"{os.getpid()} {c
 
 def pids(context: Context) -> list[int]:
     file = context.settings.working_path / "commands" / "pids"
-    until = time.monotonic() + 10
+    until = time.monotonic() + 30
     while not (file.exists() and " " in file.read_text()):
         assert time.monotonic() < until
         time.sleep(0.01)
@@ -122,7 +123,7 @@ def pids(context: Context) -> list[int]:
 
 
 def assert_gone(numbers: list[int]) -> None:
-    until = time.monotonic() + 5
+    until = time.monotonic() + 30
     while any(is_alive(pid) for pid in numbers):
         assert time.monotonic() < until, numbers
         time.sleep(0.01)
@@ -132,10 +133,11 @@ def test_beyond_its_time_the_whole_group_is_killed(
     run: Callable[..., Any], context: Callable[..., Context]
 ) -> None:
     own = context()
-    began = time.monotonic()
-    with pytest.raises(ActivityError, match=r"took longer than 1 seconds and was killed"):
+    with (
+        within(8),
+        pytest.raises(ActivityError, match=r"took longer than 1 seconds and was killed"),
+    ):
         run(CHILD + "time.sleep(120)", own=own, timeout=1)
-    assert time.monotonic() - began < 8
     assert_gone(pids(own))
 
 
@@ -143,9 +145,8 @@ def test_what_it_leaves_in_the_background_ends_with_it(
     run: Callable[..., Any], context: Callable[..., Context]
 ) -> None:
     own = context()
-    began = time.monotonic()
-    assert run(CHILD, own=own)["exit_code"] == 0
-    assert time.monotonic() - began < 10
+    with within(10):
+        assert run(CHILD, own=own, timeout=100)["exit_code"] == 0
     assert_gone(pids(own))
 
 

@@ -16,10 +16,11 @@ from typing import Any
 import pytest
 
 from tests.servers.processes import is_alive
+from tests.servers.server import wait_for
 from workers import backoff
 from workers.activities.activity import ActivityError, Context
 from workers.coordinator.accounts import account_for
-from workers.coordinator.backends import CannotOpenError
+from workers.coordinator.backends import CannotOpenError, Handle
 from workers.coordinator.child_process import ChildProcessBackend
 from workers.coordinator.coordinator import Coordinator
 from workers.server import Away, Order, Refused
@@ -171,18 +172,30 @@ def test_a_killed_agent_is_told_so(open_session: Callable[..., Any], server: Fak
 def test_closing_is_soft_then_hard(
     open_session: Callable[..., Any],
     server: FakeServer,
+    backend: ChildProcessBackend,
     coordinator: Coordinator,
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     robot: str,
 ) -> None:
     pid = open_session(robot)["pid"]
     told_by_agent(tmp_path, robot)
-    began = time.monotonic()
+    asked: list[tuple[bool, float]] = []
+    close = backend.close
+
+    def note(handle: Handle, *, hard: bool) -> None:
+        asked.append((hard, time.monotonic()))
+        close(handle, hard=hard)
+
+    monkeypatch.setattr(backend, "close", note)
+    coordinator._closing_seconds = 1.0 if robot == "stubborn" else 50.0
     for _ in range(3):  # each answer to a registration says it again
         coordinator.close_sessions(["s-1", "unknown"], "The server asked for its end.")
     assert server.until(2)[1] == ("closed", "s-1", "closed", "The server asked for its end.")
     assert not is_alive(pid)
-    assert (time.monotonic() - began >= 0.9) == (robot == "stubborn")
+    (softly, first), *_, (hard, last) = [*asked, asked[-1]]
+    assert not softly and hard == (robot == "stubborn")
+    assert not hard or last - first >= 0.9
     assert coordinator.wait_until_none(5)
 
 
@@ -260,7 +273,7 @@ opener = threading.Thread(target=lambda: done.append(coordinator.open_session(
     Order("t", 1, "open_session", "", None, 45, told, {guid!r}), Context(settings, "t"))))
 opener.start()
 opener.join()
-print(done[0]["pid"], flush=True)
+print(done[0]["pid"], "the thread that asked for it is gone", sep="\\n", flush=True)
 threading.Event().wait(60)
 """
 
@@ -273,13 +286,10 @@ def test_agents_die_with_a_node_that_is_killed(backend: ChildProcessBackend, tmp
         assert node.stdout is not None
         pid = int(node.stdout.readline())
         told_by_agent(tmp_path, "stubborn")
-        time.sleep(0.3)  # the thread that asked for it is gone by now, and the agent is not
+        assert node.stdout.readline() == "the thread that asked for it is gone\n"
         assert is_alive(pid)
         node.kill()
-    until = time.monotonic() + 5
-    while is_alive(pid):
-        assert time.monotonic() < until
-        time.sleep(0.01)
+    assert wait_for(lambda: not is_alive(pid), 20)
 
 
 # Accounts -----------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.deadlines import within
 from workers.activities import webhook as module
 from workers.activities.activity import ActivityError, Context, Interrupted
 from workers.activities.addresses import Allowed
@@ -215,10 +216,8 @@ def test_a_dripping_server_meets_the_deadline(
 ) -> None:
     monkeypatch.setattr(module, "SECONDS", 0.5)
     receiver.answer = drip
-    began = time.monotonic()
-    with pytest.raises(ActivityError, match="gave no answer"):
+    with within(5), pytest.raises(ActivityError, match="gave no answer"):
         webhook({"url": f"http://127.0.0.1:{receiver.port}/"}, here)
-    assert time.monotonic() - began < 5
 
 
 def test_an_interruption_cuts_the_connection(receiver: Receiver, here: Context) -> None:
@@ -229,7 +228,5 @@ def test_an_interruption_cuts_the_connection(receiver: Receiver, here: Context) 
         here.interrupt("its lease is lost")
 
     threading.Thread(target=interrupt, daemon=True).start()
-    began = time.monotonic()
-    with pytest.raises(Interrupted, match="its lease is lost"):
+    with within(5), pytest.raises(Interrupted, match="its lease is lost"):
         webhook({"url": f"http://127.0.0.1:{receiver.port}/"}, here)
-    assert time.monotonic() - began < 5
