@@ -107,7 +107,10 @@ class SteadyHeartbeat:
         kind, header = environ.get("CONTENT_TYPE", ""), environ.get("HTTP_AUTHORIZATION", "")
         told = self._told.get((header, kind, body))
         if told is None or self._familiar.get((header, told.robot_guid)) is not told.robot:
-            told = self._understand(header, kind, body)
+            try:
+                told = self._understand(header, kind, body)
+            except (ValueError, RecursionError):  # it cannot be read, or not be sent on: anybody may say so
+                told = None
             if told is None:
                 return None
         try:
@@ -128,7 +131,7 @@ class SteadyHeartbeat:
         if robot is None:
             return None
         status, wait = values.get("Status", ""), values.get("Wait", "0") or "0"
-        if values.get("JobType", "1") not in ("1", "") or not wait.replace(".", "", 1).isdigit():
+        if values.get("JobType", "1") not in ("1", "") or not wait.replace(".", "", 1).isdecimal():
             return None  # malformed fields are named on the slow way
         place = "\n".join([values.get(name, "") for name in ("Machine", "IP", "MAC", "Instance")])
         beat = self._presence.pack_beat(robot, place, status, values.get("JobGUID", ""))
@@ -154,13 +157,10 @@ def _read_body(environ: dict[str, Any]) -> bytes | None:
 
 
 def _read_fields(kind: str, body: bytes) -> dict[str, str] | None:
-    """The body's fields as texts, or None where they are not plain."""
-    try:
-        if kind.startswith("application/json"):
-            return _texts(json.loads(body))
-        return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=100))
-    except ValueError:
-        return None
+    """The body's fields as texts, or None where they are not plain. Raises `ValueError`, `RecursionError`."""
+    if kind.startswith("application/json"):
+        return _texts(json.loads(body))
+    return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=100))
 
 
 def _texts(document: Any) -> dict[str, str] | None:
