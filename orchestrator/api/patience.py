@@ -12,13 +12,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+import structlog
+
 from orchestrator.api.call import Call
 from orchestrator.api.waiting_room import WaitingRoom
-from orchestrator.errors import Conflict, Locked
+from orchestrator.errors import Conflict, Locked, Unavailable
 from orchestrator.resources import waits
 from orchestrator.resources.changes import Outrun
 from orchestrator.resources.waits import NotYourTurn
 from orchestrator.transaction import Transaction
+
+log = structlog.get_logger(__name__)
 
 Result = TypeVar("Result")
 TRIES = 40
@@ -68,7 +72,16 @@ def patiently(
     try:
         return _stay(call, room, seconds, attempt, stay, place)
     finally:
+        _leave(call, place)
+
+
+def _leave(call: Call, place: Place) -> None:
+    """Give the place up; where that cannot be, it lapses by itself. What was granted meanwhile is committed:
+    an error in place of its answer would leave the grant with one who does not know of it."""
+    try:
         call.transact(lambda tx: waits.leave(tx, place.ticket, place.lines))
+    except Unavailable as error:
+        log.warning("place_not_given_up", error=error.detail)
 
 
 def _stay(
