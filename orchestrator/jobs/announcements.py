@@ -9,7 +9,7 @@ from orchestrator.jobs.consume import holds_jobs, targets
 from orchestrator.jobs.heartbeat import Beat, RobotSeen
 from orchestrator.jobs.moves import JobsOffered, JobWithdrawn, OrderGiven, RunBound, RunEnded
 from orchestrator.robots.lifecycle import RobotChanged
-from orchestrator.robots.presence import Familiar, Presence
+from orchestrator.robots.presence import Familiar, Presence, auth_of
 from orchestrator.tasks.enqueueing import TasksQueued
 from orchestrator.tasks.hints import Hints
 from orchestrator.transaction import SYSTEM_TENANT, Transaction, Transactions
@@ -78,7 +78,7 @@ def subscribe(transactions: Transactions, presence: Presence, hints: Hints | Non
 def familiar(robot: Any) -> Familiar:
     """What a process may remember of a robot's row."""
     lines = [f"any:{robot.tenant_id}" if line == "any" else line for line in targets(robot)]
-    return Familiar(robot.id, f"{robot.guid_digest}:{robot.secret_digest or ''}", tuple(lines))
+    return Familiar(robot.id, auth_of(robot), tuple(lines))
 
 
 def place(beat: Beat) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hmac
 from collections import defaultdict
 from collections.abc import Mapping
+from typing import Any
 
 from sqlalchemy import select
 
@@ -11,14 +13,15 @@ from orchestrator.database import among
 from orchestrator.jobs.model import Job
 from orchestrator.jobs.states import LIVE, Status
 from orchestrator.robots.model import Robot
-from orchestrator.robots.presence import Known
+from orchestrator.robots.presence import Known, auth_of
 from orchestrator.transaction import Transaction
 
 CHUNK = 500
 
 
 def mistaken(tx: Transaction, known: Mapping[int, Known]) -> list[int]:
-    """Of robots of all tenants, by their ids: those deleted, paused or busy otherwise than presence says."""
+    """Of robots of all tenants, by their ids: those that are deleted, paused, busy or let in (by their GUID
+    and secret) otherwise than presence says."""
     ids, wrong = sorted(known), []
     for begin in range(0, len(ids), CHUNK):
         wrong += _mistaken(tx, {key: known[key] for key in ids[begin : begin + CHUNK]})
@@ -26,8 +29,10 @@ def mistaken(tx: Transaction, known: Mapping[int, Known]) -> list[int]:
 
 
 def _mistaken(tx: Transaction, known: Mapping[int, Known]) -> list[int]:
-    present = select(Robot.id, Robot.paused_at).where(Robot.id.in_(known), Robot.deleted_at.is_(None))
-    paused = {row.id: row.paused_at is not None for row in tx.execute(present)}
+    present = select(Robot.id, Robot.paused_at, Robot.guid_digest, Robot.secret_digest).where(
+        Robot.id.in_(known), Robot.deleted_at.is_(None)
+    )
+    robots = {row.id: row for row in tx.execute(present)}
     held = select(Job.robot_id, Job.guid, Job.status).where(
         Job.robot_id.in_(known), among(Job.status, [Status.PENDING, *LIVE])
     )
@@ -37,8 +42,15 @@ def _mistaken(tx: Transaction, known: Mapping[int, Known]) -> list[int]:
     return [
         key
         for key, one in known.items()
-        if paused.get(key) is not one.is_paused or not _is_so(one.job_guid, jobs[key])
+        if not _is_this(one, robots.get(key)) or not _is_so(one.job_guid, jobs[key])
     ]
+
+
+def _is_this(one: Known, robot: Any | None) -> bool:
+    """Whether the robot is there, pauses or not, and is let in, as presence says."""
+    if robot is None or (robot.paused_at is not None) is not one.is_paused:
+        return False
+    return hmac.compare_digest(one.auth, auth_of(robot))
 
 
 def _is_so(told: str, jobs: Mapping[str, int]) -> bool:

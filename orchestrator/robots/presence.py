@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
@@ -46,6 +46,11 @@ class Familiar:
         return [KEY.format(self.robot_id), BEATS, *[LINE.format(line) for line in self.lines]]
 
 
+def auth_of(robot: Any) -> str:
+    """The digests, of a robot's row, that the Authorization of its beats must have."""
+    return f"{robot.guid_digest}:{robot.secret_digest or ''}"
+
+
 @dataclass(frozen=True)
 class Seen:
     """A beat to be carried to SQL: how long ago it was, in seconds, and what it said."""
@@ -58,10 +63,14 @@ class Seen:
 
 @dataclass(frozen=True)
 class Known:
-    """What presence takes for true of a robot, as SQL once said. `job_guid` "": it has none."""
+    """What presence takes for true of a robot, as SQL once said. `job_guid` "": it has none.
+
+    `auth`: the digests by which its beats are let in.
+    """
 
     job_guid: str
     is_paused: bool
+    auth: str = field(repr=False)
 
 
 def _unless_away(
@@ -217,11 +226,13 @@ class Presence:
         ids = list(robot_ids)
         with self.redis.pipeline(transaction=False) as pipe:
             for robot_id in ids:
-                pipe.hmget(KEY.format(robot_id), "job", "paused")
+                pipe.hmget(KEY.format(robot_id), "job", "paused", "auth")
             found = pipe.execute()
         told = dict(zip(ids, found, strict=True))
         return {
-            key: Known(job.decode(), paused == b"1") for key, (job, paused) in told.items() if job is not None
+            key: Known(job.decode(), paused == b"1", (auth or b"").decode())
+            for key, (job, paused, auth) in told.items()
+            if job is not None
         }
 
     @_unless_away

@@ -27,6 +27,10 @@ def admit(presence: Presence, robot: Any, job: str = "", paused: bool = False) -
     presence.admit(announcements.familiar(robot), "here", 3 if job else 2, job, bool(job), 0, paused)
 
 
+def known(robot: Any, job: str = "") -> Known:
+    return Known(job, False, announcements.familiar(robot).auth)
+
+
 def test_what_is_right_stays_and_what_is_wrong_is_forgotten(scene: Scene, term: Term) -> None:
     presence = term.parts.presence
     busy, idle, handed, lost, resting, gone, stale = [scene.robot(f"r{number}") for number in range(7)]
@@ -42,7 +46,7 @@ def test_what_is_right_stays_and_what_is_wrong_is_forgotten(scene: Scene, term: 
     admit(presence, resting)  # and that it is paused
     admit(presence, gone)
     admit(presence, stale, other)  # a job that is another's
-    right = {busy.id: Known(job, False), idle.id: Known("", False), handed.id: Known("", False)}
+    right = {busy.id: known(busy, job), idle.id: known(idle), handed.id: known(handed)}
     assert repairs.run(term) == {"presence_repaired": 4}
     assert presence.known() == right
     assert repairs.run(term) == {}
@@ -63,7 +67,17 @@ def test_what_changes_between_the_looks_is_no_mistake(
 
     monkeypatch.setattr(Presence, "known", changing)
     assert repairs.run(term) == {}
-    assert look(presence) == {robot.id: Known(job, False)}
+    assert look(presence) == {robot.id: known(robot, job)}
+
+
+def test_a_robot_known_by_an_authentication_of_before_is_forgotten(scene: Scene, term: Term) -> None:
+    presence, (switched, renewed) = term.parts.presence, [scene.robot(name) for name in ("r1", "r2")]
+    scene.run(lambda tx: robots.set_secret(tx, "r1", "secret", "digest of {}".format))
+    admit(presence, switched)  # Redis was away when it was to be told of the secret
+    admit(presence, renewed)
+    assert repairs.run(term) == {"presence_repaired": 1}
+    assert presence.known() == {renewed.id: known(renewed)}
+    assert renewed.guid_digest not in repr(presence.known())
 
 
 def test_a_proposal_that_would_never_end_is_forgotten(term: Term) -> None:
