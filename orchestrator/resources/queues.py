@@ -105,8 +105,10 @@ def _locked(tx: Transaction, queue: Any, *, read: bool = False) -> Any:
     return queue
 
 
-_BY_ID = select(*Queue.__table__.columns).where(Queue.id == bindparam("p_id"))
+_BY_ID = select(*Queue.__table__.columns).where(
+    Queue.id == bindparam("p_id"), Queue.tenant_id == bindparam("p_tenant_id")
+)
 
 
 def by_id(tx: Transaction, queue_id: int) -> Any:
-    return tx.execute(_BY_ID, {"p_id": queue_id}).one()
+    return tx.execute(_BY_ID, {"p_id": queue_id, "p_tenant_id": tx.tenant_id}).one()

@@ -55,7 +55,7 @@ def run_ended(tx: Transaction, run_id: int) -> None:
         if row.taken_by == run_id:
             values["taken_by"] = None
             if row.status == ResourceStatus.IN_PROGRESS:
-                values |= retries.after_loss(own, queues.by_id(tx, row.queue_id), row)
+                values |= retries.after_loss(own, queues.by_id(own, row.queue_id), row)
         if values:
             changes.apply(own, "run_ended", row, values, Initiator(run_id=run_id), frees=True)
 

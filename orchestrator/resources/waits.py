@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import and_, bindparam, delete, insert, select, update
 
 from orchestrator.database import database_time
 from orchestrator.errors import Conflict, WaitCycle
@@ -60,7 +60,7 @@ class Earlier:
         return locks.hindrance(row, self.modes, self.who, now) is None
 
 
-_LINE = Wait.alive_until > database_time()
+_LINE = and_(Wait.tenant_id == bindparam("p_tenant_id"), Wait.alive_until > database_time())
 NEWCOMER = 2**62  # a ticket behind all that there are
 _IN_QUEUE = select(Wait.run_id, Wait.modes, Wait.condition).where(
     Wait.queue_id == bindparam("p_queue_id"), _LINE, Wait.id < bindparam("p_ticket")
@@ -68,7 +68,9 @@ _IN_QUEUE = select(Wait.run_id, Wait.modes, Wait.condition).where(
 _AT_RESOURCE = select(Wait.run_id, Wait.modes, Wait.condition).where(
     Wait.resource_id == bindparam("p_resource_id"), _LINE, Wait.id < bindparam("p_ticket")
 )
-_RENEW = update(Wait).where(Wait.id == bindparam("p_id")).values(alive_until=bindparam("p_until"))
+_MINE = Wait.id == bindparam("p_id"), Wait.tenant_id == bindparam("p_tenant_id")
+_RENEW = update(Wait).where(*_MINE).values(alive_until=bindparam("p_until"))
+_DELETE = delete(Wait).where(*_MINE)
 
 
 def join(
@@ -98,12 +100,12 @@ def join(
 
 
 def stay(tx: Transaction, ticket: int) -> None:
-    tx.execute(_RENEW, {"p_id": ticket, "p_until": tx.now + ALIVE})
+    tx.execute(_RENEW, {"p_id": ticket, "p_tenant_id": tx.tenant_id, "p_until": tx.now + ALIVE})
 
 
 def leave(tx: Transaction, ticket: int, lines: Sequence[str]) -> None:
     """Give the place up; those behind are told."""
-    tx.execute(delete(Wait).where(Wait.id == ticket))
+    tx.execute(_DELETE, {"p_id": ticket, "p_tenant_id": tx.tenant_id})
     for line in lines:
         tx.announce(PlaceLeft(line))
 
@@ -112,7 +114,8 @@ def earlier_in_queue(tx: Transaction, queue_id: int, ticket: int | None) -> list
     """Those who came before, each of whom is to be served first. `None`: nobody is asked for."""
     if ticket is None:
         return []
-    rows = tx.execute(_IN_QUEUE, {"p_queue_id": queue_id, "p_ticket": ticket}).all()
+    asked = {"p_queue_id": queue_id, "p_tenant_id": tx.tenant_id, "p_ticket": ticket}
+    rows = tx.execute(_IN_QUEUE, asked).all()
     return [_earlier(row, (Mode.READ,)) for row in rows]
 
 
@@ -132,7 +135,8 @@ def in_turn(tx: Transaction, row: Any, modes: Sequence[Mode], who: Initiator, ti
     wanted = set(modes) - set(locks.own(row, who, tx.now))
     if not wanted:
         return
-    found = tx.execute(_AT_RESOURCE, {"p_resource_id": row.id, "p_ticket": ticket}).all()
+    asked = {"p_resource_id": row.id, "p_tenant_id": tx.tenant_id, "p_ticket": ticket}
+    found = tx.execute(_AT_RESOURCE, asked).all()
     if any(wanted & set(one.modes) and one.could_have(row, tx.now) for one in map(_earlier, found)):
         raise NotYourTurn
 
@@ -175,7 +179,7 @@ def _follow(
         further = select(Wait.id, Wait.resource_id, Wait.modes).where(
             Wait.run_id == lock.run_id, Wait.resource_id.is_not(None), _LINE, Wait.id < ticket
         )
-        for wait in tx.execute(further).all():
+        for wait in tx.execute(further, {"p_tenant_id": tx.tenant_id}).all():
             next_row = search.by_id(tx, wait.resource_id)
             if next_row is None:
                 continue

@@ -15,9 +15,13 @@ from orchestrator.transaction import Transaction
 
 _INSERT = insert(Run)
 _LIVE_OF_JOB = select(Run.id, Run.uses_resources, Run.limited_process_id).where(
-    Run.job_id == bindparam("p_job_id"), Run.ended_at.is_(None)
+    Run.job_id == bindparam("p_job_id"), Run.tenant_id == bindparam("p_tenant_id"), Run.ended_at.is_(None)
 )
-_END = update(Run).where(Run.id == bindparam("p_id")).values(ended_at=bindparam("p_now"))
+_END = (
+    update(Run)
+    .where(Run.id == bindparam("p_id"), Run.tenant_id == bindparam("p_tenant_id"), Run.ended_at.is_(None))
+    .values(ended_at=bindparam("p_now"))
+)
 _LIVE_OF_ROBOT = select(Run.id, Run.job_guid).where(
     Run.robot_id == bindparam("p_robot_id"),
     Run.tenant_id == bindparam("p_tenant_id"),
@@ -42,7 +46,7 @@ _HOLD_OF_ROBOTS = (
 )
 _MARK = (
     update(Run)
-    .where(Run.id.in_(bindparam("p_ids", expanding=True)))
+    .where(Run.id.in_(bindparam("p_ids", expanding=True)), Run.tenant_id == bindparam("p_tenant_id"))
     .values(uses_resources=True, touched_at=bindparam("p_now"))
 )
 TOUCHED_EVERY = timedelta(seconds=1)  # as often as its progress is noted, however much a run does
@@ -69,10 +73,14 @@ def begin(
 def end(tx: Transaction, job_id: int) -> list[Any]:
     """End the live run of a job. Returns those ended, with what their end must look after:
     `uses_resources`, `limited_process_id`."""
-    live: list[Any] = tx.execute(_LIVE_OF_JOB, {"p_job_id": job_id}).all()
-    for run in live:
-        tx.execute(_END, {"p_id": run.id, "p_now": tx.now})
-    return live
+    live = tx.execute(_LIVE_OF_JOB, {"p_job_id": job_id, "p_tenant_id": tx.tenant_id}).all()
+    return [run for run in live if _is_ended(tx, run.id)]
+
+
+def _is_ended(tx: Transaction, run_id: int) -> bool:
+    """Whether it was this that ended the run, and nobody before."""
+    asked = {"p_id": run_id, "p_tenant_id": tx.tenant_id, "p_now": tx.now}
+    return bool(tx.execute(_END, asked).rowcount == 1)
 
 
 def of_robot(tx: Transaction, robot_id: int, job_guid: str | None) -> Any:
@@ -124,7 +132,7 @@ def is_to_be_marked(tx: Transaction, run: Any) -> bool:
 def mark_used(tx: Transaction, run_ids: Sequence[int]) -> None:
     """Note that these runs touch resources, for which their ends must look, and that they get on."""
     if run_ids:
-        tx.execute(_MARK, {"p_ids": run_ids, "p_now": tx.now})
+        tx.execute(_MARK, {"p_ids": run_ids, "p_tenant_id": tx.tenant_id, "p_now": tx.now})
 
 
 _GUIDS = [
