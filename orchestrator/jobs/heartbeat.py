@@ -85,8 +85,9 @@ def beat(tx: Transaction, robot: Any, told: Beat, lease: timedelta) -> Answer:
         doubles.note(tx, robot, told.program)
         order = CODE_ABORTING if told.status == RobotStatus.WORKING else 0
         return Answer(order, InUse(robot).detail, False)
-    doubles.moved(tx, robot, told.program, 2 * lease)
-    _see(tx, robot, told)
+    program = doubles.completed(robot, told.program)
+    doubles.moved(tx, robot, program, 2 * lease)
+    _see(tx, robot, told.status, program)
     if live is not None and told.status == RobotStatus.READY:
         recovery.lose(tx, live, "robot_said_ready", "The robot said that it was ready while this job ran.")
         live = None
@@ -115,10 +116,9 @@ def _is_second(tx: Transaction, robot: Any, told: Beat, live: Any | None, lease:
     return live is not None and not is_proven and doubles.are_at_odds(tx, robot, 2 * lease)
 
 
-def _see(tx: Transaction, robot: Any, told: Beat) -> None:
-    program = told.program
+def _see(tx: Transaction, robot: Any, status: int, program: Program) -> None:
     seen: dict[str, Any] = {"p_machine": program.machine, "p_ip": program.ip, "p_mac": program.mac}
-    seen |= {"p_instance": program.instance, "p_status": told.status, "p_now": tx.now}
+    seen |= {"p_instance": program.instance, "p_status": status, "p_now": tx.now}
     tx.execute(_SEEN, seen | {"p_id": robot.id, "p_tenant_id": tx.tenant_id})
 
 

@@ -182,7 +182,7 @@ def _read_operand(name: str, operator: str, operand: Any, place: str) -> Any:
 
 
 def _read_value(name: str, value: Any, place: str) -> Any:
-    if name == "status" and value not in STATUS_BY_NAME:
+    if name == "status" and (not isinstance(value, str) or value not in STATUS_BY_NAME):
         raise Invalid.field(place, f"{value!r} is not a status: {', '.join(STATUS_BY_NAME)}")
     if name == "priority" and (isinstance(value, bool) or not isinstance(value, int)):
         raise Invalid.field(place, "it must be a whole number")

@@ -10,8 +10,8 @@ from typing import Any
 from sqlalchemy import insert, select
 
 from orchestrator.database import new_guid
-from orchestrator.errors import AlreadyExists, FieldError, Invalid
-from orchestrator.resources import changes, history, past, queues
+from orchestrator.errors import AlreadyExists, Invalid
+from orchestrator.resources import changes, history, past, queues, schemas
 from orchestrator.resources.changes import ResourcesFreed
 from orchestrator.resources.model import Resource, ResourceStatus
 from orchestrator.transaction import Transaction
@@ -42,39 +42,14 @@ def create(tx: Transaction, queue_key: str, orders: Sequence[NewResource]) -> li
     `on_duplicate` says which.
     """
     queue = queues.kept(tx, queue_key)
-    _check(queue, orders)
+    are_several = len(orders) > 1
+    values = {f"{n}.value" if are_several else "value": order.value for n, order in enumerate(orders)}
+    schemas.check_values(queue.json_schema, values)
     present = _present(tx, queue, orders)
     fresh = [order for order in orders if order.reference is None or order.reference not in present]
     if fresh:
         _insert(tx, queue, fresh)
     return [present.get(order.reference or "", order.guid) for order in orders]
-
-
-def _check(queue: Any, orders: Sequence[NewResource]) -> None:
-    schema = queue.json_schema
-    validator = queues.validator(schema) if schema is not None else None
-    errors = []
-    for index, order in enumerate(orders):
-        place = f"{index}." if len(orders) > 1 else ""
-        found = _first_error(validator, order.value) if validator else None
-        if found is not None:
-            path, message = found
-            errors.append(FieldError(f"{place}{path}", f"the queue's schema says: {message[:200]}"))
-    if errors:
-        raise Invalid(errors=errors)
-
-
-def _first_error(validator: Any, value: Any) -> tuple[str, str] | None:
-    """Where in the value, and what."""
-    from referencing.exceptions import Unresolvable
-
-    try:
-        found = next(iter(validator.iter_errors(value)), None)
-    except (Unresolvable, RecursionError) as error:
-        return "value", f"{type(error).__name__}: the schema itself cannot be followed"
-    if found is None:
-        return None
-    return ".".join(["value", *(str(step) for step in found.absolute_path)]), found.message
 
 
 def _present(tx: Transaction, queue: Any, orders: Sequence[NewResource]) -> dict[str, str]:

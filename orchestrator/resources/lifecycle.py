@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import delete, select
 
 from orchestrator.errors import Conflict, NotFound
-from orchestrator.resources import changes, history, locks, past, queues, retries, search, waits
+from orchestrator.resources import changes, history, locks, past, queues, retries, schemas, search, waits
 from orchestrator.resources.conditions import Condition
 from orchestrator.resources.create import rank
 from orchestrator.resources.holders import describe
@@ -162,6 +162,8 @@ def change(
     let_pass(tx, row, (Mode.WRITE,), who, "changed", ticket)
     if wanted.get("reference") not in (None, row.reference):
         past.refuse_taken(tx, row.queue_id, wanted["reference"])
+    if "value" in wanted:
+        schemas.check_values(queues.by_id(tx, row.queue_id).json_schema, {"value": wanted["value"]})
     values = dict(wanted) | {"updated_at": tx.now}
     if row.taken_by is not None and row.taken_by == who.run_id:
         values["progress_at"] = tx.now
@@ -181,9 +183,19 @@ def _place(tx: Transaction, row: Any, values: Mapping[str, Any]) -> dict[str, An
         "rank": rank(values.get("priority", row.priority), overdue),
     }
     status = values.get("status", row.status)
-    if status != ResourceStatus.IN_PROGRESS and row.status != status:
-        placed["taken_by"] = None
-    return placed
+    return placed | (_begun_anew(status) if status != row.status else {})
+
+
+def _begun_anew(status: int) -> dict[str, Any]:
+    """The columns that a new status, set by a person, makes void."""
+    void: dict[str, Any] = {}
+    if status != ResourceStatus.IN_PROGRESS:
+        void["taken_by"] = None
+    if status != ResourceStatus.ERROR:
+        void |= {"error": None, "error_kind": None}
+    if status == ResourceStatus.NEW:
+        void["result"] = None
+    return void
 
 
 def finish(

@@ -95,6 +95,11 @@ def with_references(tx: Transaction, queue_id: int, references: Sequence[str]) -
 
 
 def refuse_taken(tx: Transaction, queue_id: int, reference: str) -> None:
-    """Raise `AlreadyExists` where a resource in history has this reference."""
+    """Raise `AlreadyExists` where a resource of the queue has this reference, in its history as well."""
+    live = select(Resource.id).where(
+        Resource.tenant_id == tx.tenant_id, Resource.queue_id == queue_id, Resource.reference == reference
+    )
+    if tx.execute(live).first():
+        raise AlreadyExists(f"The queue has a resource with the reference {reference!r} already.")
     if with_references(tx, queue_id, [reference]):
         raise AlreadyExists(f"The queue has a resource with the reference {reference!r} in its history.")

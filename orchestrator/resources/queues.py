@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import bindparam, delete, insert, select, update
 
 from orchestrator import audit
 from orchestrator.database import new_guid
-from orchestrator.errors import Conflict, Invalid, NotFound
+from orchestrator.errors import Conflict, NotFound
 from orchestrator.named import Named
 from orchestrator.resources.model import Queue, Resource
+from orchestrator.resources.schemas import check_schema
 from orchestrator.transaction import Transaction
-
-# Imported where a queue has a schema: every node imports this file, and few ever look into a schema.
-if TYPE_CHECKING:
-    import jsonschema
 
 _QUEUES = Named(Queue, "queue")
 existing = _QUEUES.existing
@@ -71,25 +68,6 @@ def remove(tx: Transaction, key: str) -> None:
         raise Conflict(f"Queue {queue.name!r} still holds resources; delete those first.")
     tx.execute(delete(Queue).where(Queue.id == queue.id, Queue.tenant_id == tx.tenant_id))
     audit.record(tx, "queue.delete", queue.name)
-
-
-def validator(schema: Any) -> jsonschema.Draft202012Validator:
-    """A schema is data of a caller: what it refers to is looked for in itself only, never fetched."""
-    import jsonschema
-    from referencing import Registry
-
-    return jsonschema.Draft202012Validator(schema, registry=Registry())
-
-
-def check_schema(schema: Any | None) -> None:
-    if schema is None:
-        return
-    import jsonschema
-
-    try:
-        jsonschema.Draft202012Validator.check_schema(schema)
-    except jsonschema.SchemaError as error:
-        raise Invalid.field("json_schema", f"it is not a JSON Schema: {error.message[:300]}") from None
 
 
 def kept(tx: Transaction, key: str) -> Any:

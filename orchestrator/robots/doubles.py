@@ -58,6 +58,14 @@ def is_other(robot: Any, told: Program) -> bool:
     return bool(robot.machine and told.machine and robot.machine != told.machine[:255])
 
 
+def completed(robot: Any, told: Program) -> Program:
+    """What is known of the program: what it leaves out this time is as it was, unless it is another one."""
+    if is_other(robot, told):
+        return told
+    names = ("machine", "ip", "mac", "instance")
+    return Program(**{name: getattr(told, name) or getattr(robot, name) for name in names})
+
+
 def is_second(tx: Transaction, robot: Any, told: Program, heard_within: timedelta) -> bool:
     """Whether another program speaks while the robot's own is there: it was heard a moment ago."""
     recent = robot.last_seen is not None and robot.last_seen > tx.now - heard_within

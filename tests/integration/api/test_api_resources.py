@@ -75,6 +75,29 @@ def test_a_fence_is_checked_when_one_reads(robot: Robot, new: New) -> None:
     assert one.get(path, fence=first, wait_seconds=5).json["code"] == "stale_fence", "at once, whoever waits"
 
 
+# Changing -----------------------------------------------------------------------------------------------
+
+
+def test_a_reference_that_another_has_is_refused_as_that(admin: Caller, new: New) -> None:
+    new(reference="taken")
+    path = f"{V1}/resources/{new(reference='own')}"
+    refused = admin("PATCH", path, json={"reference": "taken"})
+    assert (refused.status_code, refused.json["code"]) == (409, "already_exists"), refused.text
+    assert "'taken'" in refused.json["detail"]
+    assert admin("PATCH", path, json={"reference": "own"}).status_code == 200
+    assert admin("PATCH", path, json={"reference": "free"}).json["reference"] == "free"
+
+
+def test_what_a_person_sets_right_has_no_error_any_more(admin: Caller, robot: Robot, new: New) -> None:
+    path, one = f"{V1}/resources/{new()}", robot("one")
+    one.post(f"{V1}/queues/q/take", {"lock": "read"})
+    one.post(f"{path}/finish", {"status": "Error", "error": "no such client", "error_kind": "business"})
+    right = admin("PATCH", path, json={"status": "Processed"}).json
+    assert (right["status"], right["error"], right["error_kind"]) == ("Processed", None, None)
+    again = admin("PATCH", path, json={"status": "New"}).json
+    assert (again["status"], again["result"], again["error"]) == ("New", None, None)
+
+
 # Unlocking ----------------------------------------------------------------------------------------------
 
 

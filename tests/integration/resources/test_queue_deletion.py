@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from orchestrator import audit
 from orchestrator.errors import BotswainError, Conflict, NotFound
-from orchestrator.resources import create, queues
+from orchestrator.resources import create, queues, schemas
 from orchestrator.resources.create import NewResource
 from orchestrator.resources.model import Queue, Resource
 from orchestrator.resources.queues import NewQueue
@@ -78,7 +78,7 @@ def meeting(scene: Scene) -> Meeting:
 def test_who_deletes_waits_for_who_creates(
     meeting: Meeting, scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(create, "_check", meeting.stopping(create._check))
+    monkeypatch.setattr(schemas, "check_values", meeting.stopping(schemas.check_values))
     assert meeting.of(put_in, delete) == [None, Conflict]
     assert orphans(scene) == []
 

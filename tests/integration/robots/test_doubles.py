@@ -179,3 +179,20 @@ def test_who_is_handed_a_job_is_the_robot_s_own_program(scene: Scene) -> None:
         ]
 
     assert scene.run(is_second) == [False, True, False]
+
+
+def test_what_a_robot_leaves_out_of_a_heartbeat_stays_known(scene: Scene) -> None:
+    robot = scene.robot("r1")
+    beat(scene, robot, READY, **HERE)
+    beat(scene, robot, READY)
+    beat(scene, robot, READY, machine="desk-1")
+    assert kept(scene, robot) == ("desk-1", "10.0.0.1", "aa")
+    beat(scene, robot, READY, machine="desk-1", ip="10.0.0.9")
+    assert kept(scene, robot) == ("desk-1", "10.0.0.9", "aa")
+    beat(scene, robot, READY, machine="desk-2")
+    assert kept(scene, robot) == ("desk-2", "", ""), "another machine has its own addresses"
+
+
+def kept(scene: Scene, robot: Any) -> tuple[str, str, str]:
+    now = scene.robot_now(robot.name)
+    return now.machine, now.ip, now.mac

@@ -162,6 +162,15 @@ def test_what_is_not_a_condition_is_refused(where: Any) -> None:
         Condition.read(where)
 
 
+@pytest.mark.parametrize(
+    "wanted", [["New"], {"eq": []}, {"in": [["New"]]}, {"in": [{}]}, {"ne": {"a": 1}}, {"eq": {}}, 5, None]
+)
+def test_a_status_is_one_of_their_names(wanted: Any) -> None:
+    for where in ({"status": wanted}, {"any": [{"status": wanted}]}):
+        with pytest.raises(Invalid, match="is not a status"):
+            Condition.read(where)
+
+
 @pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+14:00", "2026-01-01T00:00:00", "", 5, None])
 def test_what_is_not_a_moment_is_refused(moment: Any) -> None:
     with pytest.raises(Invalid):
