@@ -25,8 +25,9 @@ WATCHED = (Status.IN_PROGRESS, Status.STOPPING)  # an aborting one has a deadlin
 STALL, RESUME = "stall", "resume"  # lines of history that change no state
 
 
-def suspects(tx: Transaction) -> list[Any]:
-    """Jobs, of all tenants, that seem to stand still, or that are said to and may not any more.
+def suspects(tx: Transaction, job_id: int | None = None) -> list[Any]:
+    """Jobs, of all tenants, that seem to stand still, or that are said to and may not any more. With
+    `job_id`, that one, if it does.
 
     Rows with what `judge` must know; `touched_at` is when the run last did something with a resource.
     """
@@ -45,7 +46,7 @@ def suspects(tx: Transaction) -> list[Any]:
         )
         .limit(LIMIT)
     )
-    return list(tx.execute(query).all())
+    return list(tx.execute(query if job_id is None else query.where(Job.id == job_id)).all())
 
 
 def judge(tx: Transaction, job: Any, grace: timedelta) -> bool:

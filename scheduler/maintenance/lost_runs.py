@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -12,33 +11,27 @@ from redis import RedisError
 from orchestrator.jobs import recovery
 from orchestrator.jobs.states import Status
 from orchestrator.transaction import Transaction
+from scheduler.maintenance.each import each
 from scheduler.term import Term
 
 
 def run(term: Term) -> dict[str, int]:
-    # Each in a transaction of its own: the end of a run locks its job, its run, what they held and, for
-    # another attempt, a partition. Two of them in one would keep no order, and keep others waiting.
-    counts: Counter[str] = Counter()
-    for job in term.run(recovery.lapsed):
-        counts += term.run(partial(_end, term=term, job_id=job.id))
-    return dict(counts)
+    return dict(each(term, term.run(recovery.lapsed), partial(_end, term), step="lose"))
 
 
-def _end(tx: Transaction, term: Term, job_id: int) -> Counter[str]:
-    tx.step = "lose"
+def _end(term: Term, tx: Transaction, row: Any) -> Counter[str]:
     counts: Counter[str] = Counter()
-    lapsed = recovery.lapsed(tx, job_id)
+    lapsed = recovery.lapsed(tx, row.id)
     beating = _still_beating(term, lapsed)
     for job in lapsed:
-        own = replace(tx, tenant_id=job.tenant_id)
         if job.status == Status.PENDING:
-            counts["released"] += recovery.release(own, job)
+            counts["released"] += recovery.release(tx, job)
         elif job.guid in beating:
-            recovery.extend_lease(own, job.robot_id, job.guid, term.parts.run_lease)
+            recovery.extend_lease(tx, job.robot_id, job.guid, term.parts.run_lease)
         else:
             seconds = int(term.parts.run_lease.total_seconds())
             sentence = f"The robot fell silent: no heartbeat for {seconds} seconds while it ran the job."
-            counts["lost"] += recovery.lose(own, job, "robot_lost", sentence)
+            counts["lost"] += recovery.lose(tx, job, "robot_lost", sentence)
     return counts
 
 

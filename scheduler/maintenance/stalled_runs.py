@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections import Counter
 from datetime import timedelta
+from typing import Any
 
 from orchestrator.jobs import stalls
 from orchestrator.transaction import Transaction
+from scheduler.maintenance.each import each
 from scheduler.term import Term
 
 
 def run(term: Term) -> dict[str, int]:
     grace = timedelta(seconds=term.parts.config.abort_grace_seconds)
 
-    def look(tx: Transaction) -> dict[str, int]:
-        judged = [
-            stalls.judge(replace(tx, tenant_id=job.tenant_id), job, grace) for job in stalls.suspects(tx)
-        ]
-        return {name: count for name, count in _counts(judged).items() if count}
+    def look(tx: Transaction, row: Any) -> Counter[str]:
+        found = stalls.suspects(tx, row.id)
+        return Counter("stalled" if stalls.judge(tx, job, grace) else "going_on" for job in found)
 
-    return term.run(look)
-
-
-def _counts(judged: list[bool]) -> dict[str, int]:
-    return {"stalled": sum(judged), "going_on": len(judged) - sum(judged)}
+    return dict(each(term, term.run(stalls.suspects), look))

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections import Counter
 from datetime import timedelta
-from functools import partial
+from typing import Any
 
 from orchestrator.jobs import recovery
 from orchestrator.transaction import Transaction
+from scheduler.maintenance.each import each
 from scheduler.term import Term
 
 
 def run(term: Term) -> dict[str, int]:
     grace = timedelta(seconds=term.parts.config.abort_grace_seconds)
-    # Each in a transaction of its own, like the runs that are lost.
-    overdue = term.run(recovery.overdue)
-    moved = sum(term.run(partial(_end, job_id=job.id, grace=grace)) for job in overdue)
-    return {"timed_out": moved} if moved else {}
 
+    def end(tx: Transaction, row: Any) -> Counter[str]:
+        ended = (recovery.time_out(tx, job, grace) for job in recovery.overdue(tx, row.id))
+        return Counter(timed_out=sum(ended))
 
-def _end(tx: Transaction, job_id: int, grace: timedelta) -> int:
-    return sum(
-        recovery.time_out(replace(tx, tenant_id=job.tenant_id), job, grace)
-        for job in recovery.overdue(tx, job_id)
-    )
+    return dict(each(term, term.run(recovery.overdue), end))

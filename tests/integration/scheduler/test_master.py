@@ -13,11 +13,13 @@ from orchestrator.cluster import duties as cluster_duties
 from orchestrator.cluster.lifecycle import MASTER
 from orchestrator.cluster.model import Lease
 from orchestrator.errors import Unavailable
+from orchestrator.jobs import recovery, stalls
 from orchestrator.jobs.states import Status
+from orchestrator.processes import lifecycle as processes
 from orchestrator.robots import lifecycle as robots
 from orchestrator.robots.presence import Familiar, Presence
 from scheduler.duty_book import DutyBook
-from scheduler.maintenance import Duty, beats, lines, lost_runs, orders, time_limits
+from scheduler.maintenance import Duty, beats, lines, lost_runs, orders, stalled_runs, time_limits
 from scheduler.master import Master
 from scheduler.membership import Membership
 from scheduler.term import Term, TermOver
@@ -145,6 +147,32 @@ def test_a_silent_run_is_lost_but_not_one_that_redis_hears_of(scene: Scene, term
     assert scene.job(alive).lease_until > scene.past(0)
     assert (scene.job(never_begun).status, scene.job(never_begun).robot_id) == (Status.PENDING, 0)
     assert lost_runs.run(term) == {}
+
+
+def test_a_run_that_cannot_be_ended_keeps_no_other_from_it(
+    scene: Scene, term: Term, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For each of the three duties that end runs."""
+    scene.run(lambda tx: processes.change(tx, scene.process, stalled_after_seconds=60))
+    guids = [scene.in_progress(scene.robot(f"r{number}"), max_run_seconds=60) for number in range(3)]
+    steps = ((recovery, "lose"), (recovery, "time_out"), (stalls, "judge"))
+    for module, name in steps:
+        monkeypatch.setattr(module, name, all_but(guids[0], getattr(module, name)))
+    past = scene.past()
+    for guid in guids:
+        scene.set_job(guid, stalls_at=past, run_until=past, lease_until=past)
+    assert stalled_runs.run(term) == {"stalled": 2, "not_done": 1}
+    assert time_limits.run(term) == {"timed_out": 2, "not_done": 1}
+    assert lost_runs.run(term) == {"lost": 2, "not_done": 1}
+
+
+def all_but(guid: str, verb: Any) -> Any:
+    def chosen(tx: Any, job: Any, *more: Any) -> Any:
+        if job.guid == guid:
+            raise ValueError("its history cannot be written")
+        return verb(tx, job, *more)
+
+    return chosen
 
 
 def test_overdue_runs_are_told_to_abort_and_then_given_up(scene: Scene, term: Term) -> None:
