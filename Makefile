@@ -1,5 +1,5 @@
 # Everything to do with this project on one machine. `make` lists it.
-# Needs make, gcc and Python 3.11 or newer; .ci/venv makes .venv and installs into it what a target asks for.
+# Needs make and Python 3.11 or newer, and gcc for one drill; .ci/venv makes .venv and installs into it what a target asks for.
 
 PORT ?= 4500
 BIN := .venv/bin

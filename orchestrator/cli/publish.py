@@ -30,6 +30,7 @@ def publish(source: Path, process: str, entry: str | None, json_: bool) -> None:
     caches of a folder stay behind.
     """
     name, package = pack(source)
+    refuse(name, package, entry)
     with Client.from_environment() as client:
         newest = newest_version(client, process)
         digest = hashlib.sha256(package).hexdigest()
@@ -41,6 +42,17 @@ def publish(source: Path, process: str, entry: str | None, json_: bool) -> None:
     elif newest is not None:
         verb = "published" if is_new else "is already published"
         click.echo(f"{process} version {newest['version']} {verb}: {newest['size']} bytes, sha256 {digest}")
+
+
+def refuse(name: str, package: bytes, entry: str | None) -> None:
+    """By the server's own rules, before a process is made that would then have no version."""
+    from orchestrator.errors import Invalid
+    from orchestrator.processes import packages
+
+    try:
+        packages.check(name, package, entry)
+    except Invalid as error:
+        raise Refusal("; ".join(f"{one.field}: {one.message}" for one in error.errors)) from None
 
 
 def newest_version(client: Client, process: str) -> dict[str, object] | None:

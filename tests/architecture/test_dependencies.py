@@ -16,8 +16,8 @@ from packaging.utils import canonicalize_name
 PROJECT = Path(__file__).parents[2]
 
 OWN = {"botswain", "pip", "setuptools"}
-# SQLAlchemy, kombu and rich use them where they are, and go on without them.
-OPTIONAL = {"greenlet", "pyyaml", "attrs"}
+# SQLAlchemy, kombu, rich and Flask use them where they are, and go on without them.
+OPTIONAL = {"greenlet", "pyyaml", "attrs", "python-dotenv"}
 
 # Every module of ours, and what Celery, Flower and the server import only when they start.
 IMPORT_ALL = """

@@ -219,3 +219,13 @@ def test_json_keeps_every_alphabet(capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     assert "Нева" in out
     assert json.loads(out) == {"name": "Нева"}
+
+
+def test_what_cannot_be_published_makes_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Client, "from_environment", lambda: pytest.fail("the server was asked"))
+    empty, wrong = tmp_path / "empty.py", tmp_path / "wrong.py"
+    empty.write_text("")
+    wrong.write_text("def f(:\n")
+    for source, words in ((empty, "package: the file is empty"), (wrong, "package: the script cannot be parsed")):
+        with pytest.raises(Refusal, match=words):
+            botswain.main(["publish", str(source), "--process", "p"], standalone_mode=False)
