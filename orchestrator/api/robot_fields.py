@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
+
+from werkzeug.http import parse_options_header
 
 from orchestrator.api.json_input import read_json
 from orchestrator.errors import Invalid, Unauthenticated
@@ -48,23 +51,37 @@ class Credentials:
 class Fields:
     """The fields of a body, form or JSON, by their exact names. Unknown ones are ignored."""
 
-    def __init__(self, values: Mapping[str, Any], is_json: bool) -> None:
+    def __init__(self, values: Mapping[str, Any], is_json: bool, twice: Container[str] = ()) -> None:
         self._values = values
         self._is_json = is_json
+        self._twice = twice
 
     @classmethod
     def read(cls, body: bytes, content_type: str) -> Fields:
-        kind = content_type.partition(";")[0].strip().lower()
-        if kind == "application/json":
+        kind, parameters = parse_options_header(content_type)
+        if kind.lower() == "application/json":
             return cls(_json_object(body), is_json=True)
+        charset = parameters.get("charset", "utf-8")
         try:
-            pairs = parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=100)
-        except (UnicodeDecodeError, ValueError):
-            raise Invalid.field("body", "it cannot be read as form fields in UTF-8") from None
-        return cls(dict(pairs), is_json=False)
+            pairs = parse_qsl(
+                body.decode(charset),
+                keep_blank_values=True,
+                encoding=charset,
+                errors="strict",
+                max_num_fields=100,
+            )
+        except (ValueError, LookupError):  # bytes that are none of it, too many fields; no such encoding
+            raise Invalid.field("body", f"it cannot be read as form fields in {charset[:40]}") from None
+        named = Counter(name for name, _ in pairs)
+        return cls(dict(pairs), is_json=False, twice={name for name, count in named.items() if count > 1})
+
+    def _given(self, name: str) -> Any:
+        if name in self._twice:
+            raise Invalid.field(name, "it is given more than once")
+        return self._values.get(name)
 
     def text(self, name: str, limit: int = TEXT_LIMIT) -> str:
-        value = self._values.get(name)
+        value = self._given(name)
         if value is None:
             return ""
         if isinstance(value, bool) or not isinstance(value, str | int | float):
@@ -76,7 +93,7 @@ class Fields:
         return text
 
     def number(self, name: str, low: int, high: int) -> int | None:
-        value = self._values.get(name)
+        value = self._given(name)
         if value is None or value == "":
             return None
         if isinstance(value, float) and value.is_integer():
@@ -102,7 +119,7 @@ class Fields:
             raise Invalid.field(name, f"{text!r} is not a GUID") from None
 
     def seconds(self, name: str) -> float:
-        value = self._values.get(name)
+        value = self._given(name)
         if value in (None, ""):
             return 0.0
         try:
@@ -115,7 +132,7 @@ class Fields:
 
     def document(self, name: str) -> Any:
         """A JSON value: as it is in a JSON body, in its text form in a form field."""
-        value = self._values.get(name)
+        value = self._given(name)
         if value is None or value == "":
             return None
         # A result is not lost for a wide number: it is stored as it is written.

@@ -18,6 +18,8 @@ from redis import RedisError
 from orchestrator.api.robot_answers import heartbeat_fields
 from orchestrator.api.robot_fields import WAIT_LIMIT
 from orchestrator.api.waiting_room import WaitingRoom
+from orchestrator.errors import Invalid
+from orchestrator.robots.lifecycle import normal_guid
 from orchestrator.robots.presence import SLOW, Familiar
 from orchestrator.robots.scripts import Packed
 from orchestrator.wiring import Parts
@@ -133,6 +135,8 @@ class SteadyHeartbeat:
         status, wait = values.get("Status", ""), values.get("Wait", "0") or "0"
         if values.get("JobType", "1") not in ("1", "") or not wait.replace(".", "", 1).isdecimal():
             return None  # malformed fields are named on the slow way
+        if not _is_guid(values.get("JobGUID", "")):
+            return None
         place = "\n".join([values.get(name, "") for name in ("Machine", "IP", "MAC", "Instance")])
         beat = self._presence.pack_beat(robot, place, status, values.get("JobGUID", ""))
         told = Told(robot, guid, beat, float(wait) if status == "2" else 0.0)
@@ -160,7 +164,19 @@ def _read_fields(kind: str, body: bytes) -> dict[str, str] | None:
     """The body's fields as texts, or None where they are not plain. Raises `ValueError`, `RecursionError`."""
     if kind.startswith("application/json"):
         return _texts(json.loads(body))
-    return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=100))
+    if "charset" in kind.lower():
+        return None
+    pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=100, errors="strict")
+    values = dict(pairs)
+    return values if len(values) == len(pairs) else None
+
+
+def _is_guid(text: str) -> bool:
+    """Or none at all."""
+    try:
+        return not text.strip() or bool(normal_guid(text))
+    except Invalid:
+        return False
 
 
 def _texts(document: Any) -> dict[str, str] | None:

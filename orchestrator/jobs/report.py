@@ -93,7 +93,10 @@ def _own(tx: Transaction, robot: Any, told: Report) -> Any:
     job = moves.find_brief(tx, told.guid)
     if job is not None and job.robot_id == robot.id:
         if told.fence is not None and told.fence != job.fence:
-            raise _refusal(job, told)
+            raise NotAllowedNow(
+                f"fence: {told.fence} is not this run's ({job.fence}): another attempt has begun since.",
+                job.status,
+            )
         return job
     asked = {"p_job_id": job.id if job else 0, "p_robot_id": robot.id, "p_tenant_id": tx.tenant_id}
     if job is not None and (tx.execute(_HAD_IT, asked).first() or tx.execute(_HAD_IT_ONCE, asked).first()):

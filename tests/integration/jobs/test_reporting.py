@@ -107,7 +107,7 @@ def test_the_fence_tells_the_attempts_of_one_robot_apart(scene: Scene) -> None:
     scene.dispatch()
     second = scene.consume(robot).fence
     scene.report(robot, guid, Status.IN_PROGRESS, fence=second)
-    with pytest.raises(NotAllowedNow):
+    with pytest.raises(NotAllowedNow, match=f"fence: {first} is not this run's"):
         scene.report(robot, guid, Status.FAILED, fence=first)
     assert scene.report(robot, guid, Status.SUCCESS, fence=second) == Status.SUCCESS
 

@@ -67,6 +67,10 @@ def test_a_plain_beat_of_a_known_robot_is_answered_here() -> None:
         pytest.param(b'{"RobotGUID": "r1", "Status": 3, "Machine": "\\ud800"}', JSON, id="half a surrogate"),
         pytest.param(b'{"RobotGUID": "r1", "Status": %s}' % (b"9" * 5000), JSON, id="a number too long"),
         pytest.param(b"RobotGUID=r1&Status=3&Machine=\xff", FORM, id="not UTF-8"),
+        pytest.param(b"RobotGUID=r1&Status=3&Machine=%ff", FORM, id="not UTF-8, quoted"),
+        pytest.param(b"RobotGUID=r1&Status=3", FORM + "; charset=windows-1251", id="another encoding"),
+        pytest.param(b"RobotGUID=r1&Status=3&Status=2", FORM, id="given twice"),
+        pytest.param(b"RobotGUID=r1&Status=2&JobGUID=x", FORM, id="no GUID"),
     ],
 )
 def test_what_cannot_be_read_is_handed_on_to_be_named(body: bytes, kind: str) -> None:

@@ -226,6 +226,9 @@ def test_what_cannot_be_published_makes_no_process(tmp_path: Path, monkeypatch: 
     empty, wrong = tmp_path / "empty.py", tmp_path / "wrong.py"
     empty.write_text("")
     wrong.write_text("def f(:\n")
-    for source, words in ((empty, "package: the file is empty"), (wrong, "package: the script cannot be parsed")):
+    for source, words in (
+        (empty, "package: the file is empty"),
+        (wrong, "package: the script cannot be parsed"),
+    ):
         with pytest.raises(Refusal, match=words):
             botswain.main(["publish", str(source), "--process", "p"], standalone_mode=False)
