@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -70,6 +70,24 @@ class Transaction:
     def after_commit(self, effect: Callable[[], None]) -> None:
         """Call `effect` once the commit has taken place: for what this process itself remembers."""
         self.effects.append(effect)
+
+    def attempt(self, part: Callable[[], Counter[str]], **about: object) -> Counter[str]:
+        """Do a part of a sweep over many rows, and return what it counted. What it raises is its own: it is
+        undone alone, logged with what it was `about`, and counted as `not_done`. But what the database says
+        of the whole (a deadlock, a lost connection) is raised."""
+        facts, effects = len(self.facts), len(self.effects)
+        savepoint = self.connection.begin_nested()
+        try:
+            counts = part()
+        except Exception as error:
+            if isinstance(error, Unavailable) or is_unavailable(error):
+                raise  # the database has undone the whole, or will: there is nothing to go back to
+            savepoint.rollback()
+            del self.facts[facts:], self.effects[effects:]
+            log.exception("part_not_done", tenant=self.tenant_id, **about)
+            return Counter(not_done=1)
+        savepoint.commit()
+        return counts
 
     @cached_property
     def session(self) -> Session:

@@ -8,8 +8,10 @@ such line are put back; their places (rank and id) have never changed.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -174,16 +176,24 @@ def _first_aside(tx: Transaction, line: Any, limit: int, how: Any = _FIRST_ASIDE
 
 def sweep(tx: Transaction) -> dict[str, int]:
     """Of all tenants: let go of permits and trials whose runs are over, and let in whom there is room for."""
-    lapsed = permits.lapse(tx) + _drop_left_behind(tx)
+    counts = Counter(permits_lapsed=permits.lapse(tx) + _drop_left_behind(tx))
     for trial in _lost_trials(tx):
-        breakers.note(
-            replace(tx, tenant_id=trial.tenant_id), trial.process_id, trial.trial_job_id, Ended.OTHERWISE
-        )
+        own = replace(tx, tenant_id=trial.tenant_id)
+        counts += own.attempt(partial(_end_trial, own, trial), process=trial.process_id)
     lines = tx.execute(_LINES.limit(LINES_IN_A_SWEEP)).all()
-    back = 0
-    for tenant_id, own in groupby(lines, key=lambda line: int(line.tenant_id)):
-        back += _put_back(replace(tx, tenant_id=tenant_id), list(own), JOBS_IN_A_SWEEP)
-    return {"permits_lapsed": lapsed, "jobs_let_in": back}
+    for tenant_id, of_tenant in groupby(lines, key=lambda line: int(line.tenant_id)):
+        own = replace(tx, tenant_id=tenant_id)
+        counts += own.attempt(partial(_let_all_in, own, list(of_tenant)))
+    return counts
+
+
+def _end_trial(tx: Transaction, trial: Any) -> Counter[str]:
+    breakers.note(tx, trial.process_id, trial.trial_job_id, Ended.OTHERWISE)
+    return Counter()
+
+
+def _let_all_in(tx: Transaction, lines: Sequence[Any]) -> Counter[str]:
+    return Counter(jobs_let_in=_put_back(tx, lines, JOBS_IN_A_SWEEP))
 
 
 _HELD = among(Job.status, [Status.PENDING, *LIVE])

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from sqlalchemy import and_, bindparam, delete, false, or_, select, true
 
 from orchestrator.database import database_time
 from orchestrator.resources import changes, locks, queues, retries, search
-from orchestrator.resources.changes import Outrun
 from orchestrator.resources.create import rank
 from orchestrator.resources.locks import Initiator, Mode
 from orchestrator.resources.model import ErrorKind, Queue, Resource, ResourceStatus, Wait
@@ -62,26 +63,27 @@ def run_ended(tx: Transaction, run_id: int) -> None:
 
 def sweep(tx: Transaction) -> dict[str, int]:
     """All that time brings about, for all tenants; safe to run twice. Returns counts of what it changed."""
-    counts = {
-        "expired": _each(tx, _expired(), _expire),
-        "promoted": _each(tx, _due(), _promote),
-        "overdue": _each(tx, _past_deadline(), _put_first),
-        "abandoned": _abandon(tx),
-        "hung_up": tx.execute(delete(Wait).where(Wait.alive_until < tx.now - timedelta(minutes=1))).rowcount,
-    }
-    return {name: count for name, count in counts.items() if count}
+    counts = _each(tx, "expired", _expired(), _expire)
+    counts += _each(tx, "promoted", _due(), _promote)
+    counts += _each(tx, "overdue", _past_deadline(), _put_first)
+    counts += _abandon(tx)
+    gone = delete(Wait).where(Wait.alive_until < tx.now - timedelta(minutes=1))
+    return dict(counts + Counter(hung_up=tx.execute(gone).rowcount))
 
 
-def _each(tx: Transaction, query: Any, change: Any) -> int:
-    done = 0
+def _each(tx: Transaction, done: str, query: Any, change: Any) -> Counter[str]:
+    """One that cannot be changed keeps no other, of whatever tenant, from it."""
+    counts: Counter[str] = Counter()
     rows: Sequence[Any] = tx.execute(query.limit(LIMIT)).all()
     for row in _locked_at_once(tx, rows) if rows else ():
-        try:
-            change(replace(tx, tenant_id=row.tenant_id), row)
-            done += 1
-        except Outrun:
-            continue  # somebody changed it at this moment; the next sweep looks again
-    return done
+        own = replace(tx, tenant_id=row.tenant_id)
+        counts += own.attempt(partial(_change, own, done, change, row), sweep=done, resource=row.id)
+    return counts
+
+
+def _change(tx: Transaction, done: str, change: Any, row: Any) -> Counter[str]:
+    change(tx, row)
+    return Counter([done])
 
 
 def _locked_at_once(tx: Transaction, rows: Sequence[Any]) -> list[Any]:
@@ -122,16 +124,16 @@ def _put_first(tx: Transaction, row: Any) -> None:
     changes.apply(tx, "overdue", row, {"is_overdue": True, "rank": rank(row.priority, True)})
 
 
-def _abandon(tx: Transaction) -> int:
+def _abandon(tx: Transaction) -> Counter[str]:
     """Queues with a limit: New for too long, or in progress without progress."""
     limited = select(*Queue.__table__.columns).where(
         or_(Queue.abandon_new_minutes.is_not(None), Queue.abandon_in_progress_minutes.is_not(None))
     )
-    done = 0
+    counts: Counter[str] = Counter()
     for queue in tx.execute(limited).all():
-        stale = _stale(tx, queue)
-        done += _each(tx, select(*search.COLUMNS).where(Resource.queue_id == queue.id, stale), _give_up)
-    return done
+        of_queue = select(*search.COLUMNS).where(Resource.queue_id == queue.id, _stale(tx, queue))
+        counts += _each(tx, "abandoned", of_queue, _give_up)
+    return counts
 
 
 def _stale(tx: Transaction, queue: Any) -> Any:

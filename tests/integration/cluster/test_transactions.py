@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -45,6 +46,32 @@ def new_connections(url: str, **connect_args: Any) -> Iterator[Transactions]:
 def value(scene: Scene, partition: int) -> int:
     query = select(Partition.next_seq).where(Partition.id == partition)
     return scene.run(lambda tx: int(tx.execute(query).scalar_one()))
+
+
+@on("mariadb", "postgres")
+def test_a_deadlock_within_a_part_is_the_whole_s(scene: Scene) -> None:
+    """Else the rest would go on in a transaction that has lost its beginning, and its locks."""
+    both_hold_one = threading.Barrier(2, timeout=20)
+    tries = [0, 0]
+    before = value(scene, 1), value(scene, 2)
+
+    def cross(number: int, first: int, second: int) -> None:
+        def part(tx: Transaction) -> Counter[str]:
+            advance(tx, second)
+            return Counter(done=1)
+
+        def work(tx: Transaction) -> None:
+            tries[number] += 1
+            advance(tx, first)
+            if tries[number] == 1:
+                both_hold_one.wait()
+            assert tx.attempt(lambda: part(tx)) == {"done": 1}
+
+        scene.run(work)
+
+    assert race(lambda: cross(0, 1, 2), lambda: cross(1, 2, 1)) == [None, None]
+    assert sorted(tries) == [1, 2]
+    assert (value(scene, 1), value(scene, 2)) == (before[0] + 2, before[1] + 2)
 
 
 @on("mariadb", "postgres")

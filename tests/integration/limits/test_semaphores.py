@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import func, insert, select, update
 
 from orchestrator.jobs import gate, recovery
 from orchestrator.jobs.model import HeldLine
@@ -249,3 +249,25 @@ def test_hundreds_step_aside_at_a_time(scene: Scene) -> None:
     scene.publish("letters")
     (letter,) = scene.pending()
     assert begin(scene, scene.robot("r1")) == letter
+
+
+def test_a_tenant_whose_jobs_cannot_be_let_in_keeps_no_other_from_it(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    semaphore(scene, 1)
+    require(scene, SAP=1)
+    first, second = scene.robot("r1"), scene.robot("r2")
+    scene.pending(2)
+    assert begin(scene, first) is not None and begin(scene, second) is None
+    scene.run(lambda tx: tx.execute(update(Permit).values(lease_until=tx.now)))
+    line = {"tenant_id": 999, "process_id": 1, "target": "any"}
+    scene.run(lambda tx: tx.execute(insert(HeldLine).values(**line, since=tx.now)))
+    room = gate.permits.room  # type: ignore[attr-defined]
+
+    def some(tx: Transaction, processes: Any) -> Any:
+        if tx.tenant_id == 999:
+            raise KeyError(999)
+        return room(tx, processes)
+
+    monkeypatch.setattr(gate.permits, "room", some)  # type: ignore[attr-defined]
+    assert scene.run(gate.sweep) == {"permits_lapsed": 1, "jobs_let_in": 1, "not_done": 1}

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from orchestrator.errors import Conflict
-from orchestrator.resources import lifecycle, recovery
+from orchestrator.resources import history, lifecycle, recovery
+from orchestrator.resources.changes import ResourcesFreed
 from orchestrator.resources.model import ErrorKind, ResourceStatus
 from tests.integration.resources.test_resource_races import Works
 from tests.integration.scene import Scene
@@ -68,3 +69,26 @@ def test_a_change_by_its_run_is_progress(scene: Scene) -> None:
 
     scene.run(later)
     assert sweep(scene, 17) == {} and sweep(scene, 18.1) == {"abandoned": 1}
+
+
+def test_one_that_cannot_be_given_up_keeps_no_other_from_it(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What had been written for it is undone, and nobody is told of it."""
+    works = filled(scene, 3, abandon_new_minutes=10)
+    told: list[int] = []
+    monkeypatch.setitem(scene.transactions._subscribers, ResourcesFreed, [told.extend])
+    write = history.write
+
+    def some(tx: Any, lines: Any) -> None:
+        write(tx, lines)
+        if lines[0]["resource_id"] == poison.id:
+            tx.announce(ResourcesFreed(1, (poison.id,)))
+            raise ValueError("its history cannot be written")
+
+    poison = look(scene, works.ids[0])
+    monkeypatch.setattr(history, "write", some)
+    assert sweep(scene, 10.1) == {"abandoned": 2, "not_done": 1}
+    assert look(scene, works.ids[0]) == poison
+    assert poison.id not in {number for fact in told for number in fact.resource_ids}  # type: ignore[attr-defined]
+    assert len(told) == 2
