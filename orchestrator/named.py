@@ -21,7 +21,7 @@ class Named:
         )
 
     def find(self, tx: Transaction, key: str) -> Any | None:
-        asked = {"p_tenant_id": tx.tenant_id, "p_key": key, "p_id": key.lower()}
+        asked = {"p_tenant_id": tx.tenant_id, "p_key": key, "p_id": key.strip().strip("{}").lower()}
         return tx.execute(self._find, asked).first()
 
     def existing(self, tx: Transaction, key: str) -> Any:

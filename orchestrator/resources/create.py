@@ -57,9 +57,11 @@ def _present(tx: Transaction, queue: Any, orders: Sequence[NewResource]) -> dict
     given = [order.reference for order in orders if order.reference is not None]
     if not given:
         return {}
-    twice = {reference for reference in given if given.count(reference) > 1}
-    if twice:
-        raise Invalid.field("reference", f"{min(twice)!r} is given twice; references are unique in a queue")
+    first_place: dict[str, int] = {}
+    for index, order in enumerate(orders):
+        if order.reference is not None and first_place.setdefault(order.reference, index) != index:
+            said = f"{order.reference!r} is given twice; references are unique in a queue"
+            raise Invalid.field(f"{index}.reference", said)
     query = select(Resource.reference, Resource.public_id).where(
         Resource.tenant_id == tx.tenant_id, Resource.queue_id == queue.id, Resource.reference.in_(given)
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import (
     BaseModel,
@@ -34,23 +34,29 @@ def _folded(name: str) -> str:
     return name.replace("_", "").lower()
 
 
+# Empty, these say nothing; an empty text may be meant.
+_NO_TEXTS = {"status", "priority", "retries", "offset", "limit"}
+_NO_TEXTS |= {"take_to_work", "unique_tasks", "auto_change_status"}
+
+
 class SherpaFields(BaseModel):
     """Unknown fields are ignored, as in the robot protocol; a field given in two spellings is an error."""
 
     model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
+    also: ClassVar[dict[str, str]] = {}  # other names, folded, of fields
 
     @model_validator(mode="before")
     @classmethod
     def _fold(cls, given: Any) -> Any:
         if not isinstance(given, dict):
             return given
-        known = {_folded(name): name for name in cls.model_fields}
+        known = cls.also | {_folded(name): name for name in cls.model_fields}
         folded: dict[str, Any] = {}
         for name, value in given.items():
             field = known.get(_folded(name))
             if field in folded:
                 raise ValueError(f"{field} is given in two spellings")
-            if field is not None and value is not None:
+            if field is not None and value is not None and not (value == "" and field in _NO_TEXTS):
                 folded[field] = value
         return folded
 
@@ -67,7 +73,8 @@ def _number_in(names: dict[str, int]) -> Any:
             return int(value)
         key = re.sub(r"[^a-z]", "", value.lower())
         if key not in names:
-            raise ValueError(f"{value[:40]!r} is none of {', '.join(names)}, nor a number")
+            known = f"none of {', '.join(names)}, nor a number" if names else "not a number"
+            raise ValueError(f"{value[:40]!r} is {known}")
         return names[key]
 
     return read
@@ -164,6 +171,8 @@ class TaskIn(SherpaFields):
 class TaskChange(SherpaFields):
     """`guid`: GUID or name. What is left out stays."""
 
+    also = {"taskguid": "guid"}
+
     guid: TaskKey
     name: TaskName = ""
     queue_guid: QueueKey | None = None
@@ -179,11 +188,15 @@ class TaskChange(SherpaFields):
 
 
 class TaskNamed(SherpaFields):
+    also = {"taskguid": "guid"}
+
     guid: TaskKey
 
 
 class TaskTags(SherpaFields):
     """`tag_names`: tags, separated by semicolons. `*`, where they are removed: all of them."""
+
+    also = {"guid": "task_guid"}
 
     task_guid: TaskKey
     tag_names: TagList
@@ -227,6 +240,8 @@ def _signed_tags(text: str) -> dict[str, list[str]]:
 
 
 class QueueNamed(SherpaFields):
+    also = {"queueguid": "guid"}
+
     guid: QueueKey
 
 
@@ -242,6 +257,8 @@ class QueueIn(SherpaFields):
 
 class QueueChange(SherpaFields):
     """`guid`: GUID or name. What is left out stays."""
+
+    also = {"queueguid": "guid"}
 
     guid: QueueKey
     name: QueueName = ""

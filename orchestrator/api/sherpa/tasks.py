@@ -47,6 +47,7 @@ from orchestrator.resources.conditions import Condition
 from orchestrator.resources.create import NewResource
 from orchestrator.resources.locks import MODES, Initiator, Mode
 from orchestrator.resources.model import ErrorKind
+from orchestrator.resources.search import public_form
 from orchestrator.transaction import Transaction
 
 routes = Routes("sherpa-tasks", prefix="/api")
@@ -337,10 +338,14 @@ def _queue(filters: Filters) -> str:
 def _listed(
     call: Call, tx: Transaction, queue: str, filters: Filters, status: int | None, limit: int
 ) -> list[Mapping[str, Any]]:
+    task = filters.task_guid
+    pattern = None if filters.name is None else filters.name.replace("[", "[[]")  # only * and ? are any
+
     def fits(row: Mapping[str, Any]) -> bool:
-        guid = filters.task_guid
-        of_guid = guid is None or guid.strip().strip("{}").lower() == row["public_id"]
-        return of_guid and (filters.name is None or fnmatchcase(seen.name(row), filters.name))
+        name = seen.name(row)
+        if task is not None and public_form(task) != row["public_id"] and task != name:
+            return False
+        return pattern is None or fnmatchcase(name, pattern)
 
     condition = Condition.read(filters.where())
     rows = seen.listed(tx, queues.existing(tx, queue).id, condition, reader(call, tx), status, fits)

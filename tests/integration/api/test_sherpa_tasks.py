@@ -221,3 +221,26 @@ def test_a_malformed_field_is_named(admin: Caller, queue: str, field: dict[str, 
     answer = update(admin, create(admin, queue), **field)
     assert answer.status_code == 400
     assert answer.json["errors"][0]["field"] == next(iter(field))
+
+
+def test_filters_name_a_task_and_its_queue_in_any_form(admin: Caller, queue: str) -> None:
+    guid = create(admin, queue, "t2")
+    create(admin, queue, "t1")
+    create(admin, queue, "[t]1")
+    for key in ("t2", guid, "{" + guid.upper() + "}"):
+        for named in (queue, "{" + queue.upper() + "}", QUEUE):
+            path = f"/api/task/filter/list/{named}"
+            found = admin("POST", path, data={"TaskGuid": key, "Status": "", "Limit": ""})
+            assert [one["guid"] for one in found.json] == [guid], found.text
+    names = admin("POST", f"/api/task/filter/list/{queue}", data={"Name": "[t]*"}).json
+    assert [one["name"] for one in names] == ["[t]1"], "brackets are no wildcards"
+
+
+def test_a_call_for_one_thing_knows_it_by_either_name(admin: Caller, queue: str) -> None:
+    guid = create(admin, queue)
+    assert admin.get("/api/queue/read", QueueGuid=queue).json == admin.get("/api/queue/read", guid=queue).json
+    assert admin.get("/api/task/read", TaskGuid=guid).json["guid"] == guid
+    assert admin("PUT", "/api/task/update", data={"task_guid": guid, "comment": "c"}).status_code == 200
+    assert admin("PUT", "/api/task/addTag", data={"Guid": guid, "TagNames": "a"}).status_code == 200
+    assert task(admin, guid)["comment"] == "c"
+    assert admin("PUT", "/api/queue/update", data={"QueueGuid": queue, "name": "Other"}).status_code == 200
