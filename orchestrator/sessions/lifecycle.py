@@ -180,8 +180,9 @@ def _same_digest(session: Any) -> Any:
     return Session.guid_digest == session.guid_digest
 
 
-def lapse(tx: Transaction) -> int:
-    """End the sessions, of all tenants, whose node fell silent or never came. Returns how many."""
+def silent(tx: Transaction, session_id: int | None = None) -> list[Any]:
+    """The sessions, of all tenants, whose node fell silent or never came; with `session_id`, that one, if its
+    has."""
     silent = and_(Session.state != SessionState.ASKED.value, Session.last_seen < tx.now - SILENT_AT_MOST)
     stale = and_(Session.state == SessionState.ASKED.value, Session.asked_at < tx.now - ASKED_FOR_AT_MOST)
     query = (
@@ -190,7 +191,12 @@ def lapse(tx: Transaction) -> int:
         .order_by(Session.id)
         .limit(LIMIT)
     )
-    return sum(end(tx, session, *_why(session)) for session in tx.execute(query).all())
+    return list(tx.execute(query if session_id is None else query.where(Session.id == session_id)).all())
+
+
+def lapse(tx: Transaction, session: Any) -> bool:
+    """End one that is `silent`."""
+    return end(tx, session, *_why(session))
 
 
 def _why(session: Any) -> tuple[Outcome, str]:

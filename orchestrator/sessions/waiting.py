@@ -27,24 +27,30 @@ LONGEST_PAUSE = timedelta(minutes=10)
 REMEMBERED = 8
 
 
-def ask_for_waiting_jobs(tx: Transaction, run_lease: timedelta) -> int:
-    """Ask for the sessions, of all tenants, that waiting jobs need; return how many were asked for.
+def chosen(tx: Transaction, run_lease: timedelta) -> list[Any]:
+    """Robots, of all tenants, for whom waiting jobs need a session: each to be asked for on its own.
 
     A job for one robot needs that robot. A job for a group, or for any robot, needs one that is away only
     where none is ready or about to come: one is asked for at a time, so that one job does not wake a whole
     group. A robot whose sessions fail is left alone for a while, longer each time.
     """
-    asked = 0
+    found: list[Any] = []
     served: set[tuple[int, str]] = set()
     for robot in tx.execute(_away_and_needed(tx, run_lease)).all():
         lines = [line for line in _needing(robot) if line not in served]
         if not lines or _is_resting(tx, robot):
             continue
         served |= {line for line in lines if _has_hands(tx, line, run_lease)}
-        if any(line not in served for line in lines) and sessions.ask(tx, robot):
-            asked += 1
+        if any(line not in served for line in lines):
+            found.append(robot)
             served |= set(lines)
-    return asked
+    return found
+
+
+def ask(tx: Transaction, robot: Any, run_lease: timedelta) -> bool:
+    """Ask for the session of one that was `chosen`, if it is away and needed still; whether it was."""
+    still = _away_and_needed(tx, run_lease).where(Robot.id == robot.id)
+    return any(sessions.ask(tx, one) is not None for one in tx.execute(still).all())
 
 
 def _needing(robot: Any) -> Iterator[tuple[int, str]]:

@@ -32,7 +32,9 @@ class Pass:
     rests_until: float = float("-inf")  # on the monotonic clock: between two passes
 
 
-_under_way: list[Pass] = []  # at most one: a process is master once
+# At most one, which outlives the call: a duty is a function of its term. Nothing else in a process looks at
+# it, as a process has one master, on one thread; and what a term that is over left here is not gone on with.
+_under_way: list[Pass] = []
 
 
 def run(term: Term) -> dict[str, int]:

@@ -1,10 +1,12 @@
 """A database with a robot, a worker node and a process, and short ways to make jobs wait."""
 
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import create_engine, make_url, update
@@ -24,9 +26,10 @@ from orchestrator.robots.lifecycle import NewRobot
 from orchestrator.sessions import nodes
 from orchestrator.sessions.lifecycle import begin
 from orchestrator.sessions.model import Session
-from orchestrator.sessions.waiting import ask_for_waiting_jobs
 from orchestrator.tenancy import DEFAULT_TENANT
 from orchestrator.transaction import Fact, Transactions
+from scheduler.maintenance import sessions as duty
+from scheduler.term import Term
 
 RUN_LEASE = timedelta(seconds=45)
 
@@ -69,8 +72,15 @@ class Office:
         return guid
 
     def ask(self) -> int:
-        asked: int = self.run(ask_for_waiting_jobs, RUN_LEASE)
-        return asked
+        return self.counts(duty.ask)["asked"]
+
+    def lapse(self) -> int:
+        return self.counts(duty.lapse)["lapsed"]
+
+    def counts(self, part: Callable[[Term], Counter[str]]) -> Counter[str]:
+        """Of what a part of the master's duty did."""
+        parts = SimpleNamespace(run_lease=RUN_LEASE)
+        return part(cast(Term, SimpleNamespace(parts=parts, run=self.run)))
 
     def sessions(self) -> list[Any]:
         rows: list[Any] = self.run(lambda tx: tx.execute(Session.__table__.select().order_by("id")).all())

@@ -166,9 +166,9 @@ def test_a_session_lapses_with_its_node(office: Any) -> None:
     guid = office.begin(office.sessions()[0])
     office.run(sessions.opened, public_id, "worker-1", PLACE)
     office.later(40)
-    assert office.run(sessions.lapse) == 0
+    assert office.lapse() == 0
     office.later(10)
-    assert office.run(sessions.lapse) == 1
+    assert office.lapse() == 1
     assert office.sessions()[0].outcome == "lapsed"
     assert office.run(authenticate, f"digest-of-{guid}") is None
     # The node was only cut off: its agent must go.
@@ -180,9 +180,9 @@ def test_a_session_lapses_with_its_node(office: Any) -> None:
 def test_one_that_no_node_takes_lapses_too(office: Any) -> None:
     office.run(sessions.ask, office.robot())
     office.later(119)
-    assert office.run(sessions.lapse) == 0
+    assert office.lapse() == 0
     office.later(2)
-    assert office.run(sessions.lapse) == 1
+    assert office.lapse() == 1
     (session,) = office.sessions()
     assert session.outcome == "failed" and "worker-1" in session.reason
     assert task_of(office, session).status == TaskStatus.CANCELLED
@@ -198,7 +198,7 @@ def test_a_node_s_word_keeps_its_sessions_alive(office: Any) -> None:
     office.keep(me, public_id)
     assert office.sessions()[0].last_seen >= before - timedelta(seconds=1)
     office.later(40)
-    assert office.run(sessions.lapse) == 0
+    assert office.lapse() == 0
 
 
 def test_what_a_node_no_longer_holds_has_ended(office: Any) -> None:

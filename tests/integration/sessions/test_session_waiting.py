@@ -4,13 +4,17 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from orchestrator.cluster import worker_nodes
 from orchestrator.robots import lifecycle as robots
-from orchestrator.robots.model import RobotStatus
+from orchestrator.robots.model import Robot, RobotStatus
 from orchestrator.sessions import lifecycle as sessions
+from orchestrator.sessions import waiting
 from orchestrator.sessions.lifecycle import Place
 from orchestrator.sessions.model import Outcome
+from scheduler.maintenance import sessions as duty
+from tests.integration.sessions.conftest import RUN_LEASE
 
 
 def robots_asked(office: Any) -> list[int]:
@@ -25,6 +29,37 @@ def test_a_job_for_a_robot_that_is_away_asks_for_its_session_once(office: Any) -
     assert office.ask() == 1
     assert office.ask() == 0
     assert robots_asked(office) == [robot.id]
+
+
+def test_a_session_that_cannot_be_asked_for_keeps_no_other_from_it(
+    office: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    office.node()
+    poison, other = office.robot("Ана"), office.robot("Борис")
+    office.job(robot="Ана")
+    office.job(robot="Борис")
+    ask = sessions.ask
+
+    def some(tx: Any, robot: Any) -> str | None:
+        if robot.id == poison.id:
+            raise ValueError("its account cannot be read")
+        return ask(tx, robot)
+
+    monkeypatch.setattr(sessions, "ask", some)
+    assert office.counts(duty.ask) == {"asked": 1, "not_done": 1}
+    assert robots_asked(office) == [other.id]
+
+
+def test_a_robot_that_has_come_meanwhile_is_not_asked_for(office: Any) -> None:
+    office.node()
+    robot = office.robot()
+    office.job(robot=robot.name)
+    found = office.run(waiting.chosen, RUN_LEASE)
+    assert [one.id for one in found] == [robot.id]
+    ready = {"status": RobotStatus.READY.value}
+    office.run(lambda tx: tx.execute(update(Robot).values(**ready, last_seen=tx.now)))
+    assert not office.run(waiting.ask, found[0], RUN_LEASE)
+    assert robots_asked(office) == []
 
 
 @pytest.mark.parametrize(
