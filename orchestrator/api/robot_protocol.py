@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeVar
 
 from flask import Blueprint, Flask, Response, request
-from redis import RedisError
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from orchestrator import errors
 from orchestrator.api import robot_fields
 from orchestrator.api.auth import Policy, allow
+from orchestrator.api.line_marks import LineMarks
 from orchestrator.api.robot_answers import BLANK, UPDATE, answer, consume_answer, heartbeat_answer, refusal
 from orchestrator.api.robot_fields import Credentials, Fields
 from orchestrator.api.steady_heartbeat import SteadyHeartbeat
@@ -30,7 +28,6 @@ from orchestrator.processes import lifecycle as processes
 from orchestrator.robots import doubles
 from orchestrator.robots.doubles import InUse
 from orchestrator.robots.model import RobotStatus
-from orchestrator.robots.presence import Presence
 from orchestrator.sessions.credentials import authenticate
 from orchestrator.transaction import SYSTEM, SYSTEM_TENANT, Actor, Transaction
 from orchestrator.wiring import Parts
@@ -49,18 +46,91 @@ class UnknownRobot(errors.BotswainError):
 def register(app: Flask, parts: Parts, room: WaitingRoom) -> None:
     steady = SteadyHeartbeat(app.wsgi_app, parts, room)
     app.wsgi_app = steady  # type: ignore[method-assign]
-    app.register_blueprint(_blueprint(parts, steady))
+    protocol, blueprint = Protocol(parts, steady), Blueprint("robot_protocol", __name__)
+    for method, path, view in (
+        ("POST", "/api/robot/heartbeat", protocol.beat),
+        ("POST", "/api/robot/consumeNextJob", protocol.consume_next_job),
+        ("PUT", UPDATE, protocol.update_job),
+    ):
+        blueprint.add_url_rule(path, view.__name__, view, methods=[method])
+    blueprint.register_error_handler(UnknownRobot, protocol.refuse_unknown)
+    blueprint.register_error_handler(RequestEntityTooLarge, protocol.refuse_too_large)
+    blueprint.register_error_handler(errors.BotswainError, _refused)
+    app.register_blueprint(blueprint)
 
 
-def _blueprint(parts: Parts, steady: SteadyHeartbeat) -> Blueprint:
-    blueprint = Blueprint("robot_protocol", __name__)
-    unknown = UnknownCallers(parts.redis)
+class Protocol:
+    """Its three requests, and the refusals that need to know the server."""
 
-    def as_robot(work: Callable[[Transaction, Any], Result], *, lock: bool = False) -> Result:
+    def __init__(self, parts: Parts, steady: SteadyHeartbeat) -> None:
+        self._parts = parts
+        self._steady = steady
+        self._unknown = UnknownCallers(parts.redis)
+        self._marks = LineMarks(parts.presence)
+
+    @allow(Policy.OWN)
+    def beat(self) -> Response:
+        def work(tx: Transaction, robot: Any) -> tuple[Any, str, heartbeat.Beat, float, heartbeat.Answer]:
+            given = self._own_fields(robot)
+            told, wait = robot_fields.heartbeat(given)
+            said = heartbeat.beat(tx, robot, told, self._parts.run_lease)
+            return robot, given.text("RobotGUID"), told, wait, said
+
+        robot, named, told, wait, said = self._as_robot(work)
+        familiar = announcements.familiar(robot)
+        self._steady.remember(request.headers["Authorization"], named, familiar)
+        self._marks.remember(request.headers["Authorization"], familiar)
+        if wait and told.status == RobotStatus.READY and not said.has_new_job and not said.code:
+            said_later = self._steady.wait(familiar, announcements.place(told), wait)
+            return heartbeat_answer(0, "", said_later)
+        return heartbeat_answer(said.code, said.text, said.has_new_job)
+
+    @allow(Policy.OWN)
+    def consume_next_job(self) -> Response:
+        header = request.headers.get("Authorization", "")
+        marks = self._marks.read(header)  # before the look at SQL
+
+        def work(tx: Transaction, robot: Any) -> tuple[Any, Consumed, Any]:
+            given = self._own_fields(robot)
+            status = given.number("Status", RobotStatus.DISCONNECTED, RobotStatus.WORKING)
+            self._refuse_second(tx, robot, given)
+            consumed = consume.consume(tx, robot, status, self._parts.run_lease)
+            if consumed.job is not None:
+                doubles.own(tx, robot, robot_fields.program(given), 2 * self._parts.run_lease)
+            version = _version(tx, consumed.job.process_version_id) if consumed.job is not None else None
+            return robot, consumed, version
+
+        robot, consumed, version = self._as_robot(work, lock=True)
+        self._marks.remember(header, announcements.familiar(robot))
+        self._marks.clear(marks, [announcements.line(robot, target) for target in consumed.empty_targets])
+        return consume_answer(consumed, version, request.host_url)
+
+    @allow(Policy.OWN)
+    def update_job(self) -> Response:
+        def work(tx: Transaction, robot: Any) -> tuple[str, int]:
+            given = self._own_fields(robot)
+            told = robot_fields.report(given)
+            self._refuse_second(tx, robot, given)
+            return told.guid, report.report(tx, robot, told)
+
+        guid, status = self._as_robot(work)
+        return answer({"guid": guid, "status": int(status), "ErrorText": ""})
+
+    def refuse_unknown(self, error: UnknownRobot) -> Response:
+        if self._unknown.too_many(request.remote_addr or ""):
+            return _stranger(429, "Too many unknown GUIDs; slow down.", 30)
+        return _stranger(404 if request.path == UPDATE else 200, error.detail)
+
+    def refuse_too_large(self, _error: RequestEntityTooLarge) -> Response:
+        limit = self._parts.config.max_body_bytes // 1024
+        return refusal(request.path, 413, BLANK, f"The body is larger than the limit of {limit} KiB.")
+
+    def _as_robot(self, work: Callable[[Transaction, Any], Result], *, lock: bool = False) -> Result:
         """Run `work` in a transaction as the robot that the Authorization header names."""
         credentials = Credentials.read(request.headers.get("Authorization"))
-        guid_digest = parts.config.digest(credentials.guid)
-        secret_digest = parts.config.digest(credentials.secret) if credentials.secret else ""
+        digest = self._parts.config.digest
+        guid_digest = digest(credentials.guid)
+        secret_digest = digest(credentials.secret) if credentials.secret else ""
 
         def unit(tx: Transaction) -> Result:
             robot = authenticate(tx, guid_digest, lock=lock)
@@ -70,86 +140,21 @@ def _blueprint(parts: Parts, steady: SteadyHeartbeat) -> Blueprint:
             tx.actor = Actor("robot", robot.name, robot.id)
             return work(tx, robot)
 
-        return parts.transactions.run(unit, tenant_id=SYSTEM_TENANT, actor=SYSTEM)
+        return self._parts.transactions.run(unit, tenant_id=SYSTEM_TENANT, actor=SYSTEM)
 
-    def own_fields(robot: Any) -> Fields:
+    def _own_fields(self, robot: Any) -> Fields:
         """The body's fields, whose RobotGUID, where it is named, must be the caller's own."""
         given = Fields.read(request.get_data(), request.content_type or "")
         named = given.guid("RobotGUID")
-        if named and not hmac.compare_digest(parts.config.digest(named), robot.guid_digest):
+        if named and not hmac.compare_digest(self._parts.config.digest(named), robot.guid_digest):
             raise errors.Forbidden("RobotGUID: a robot may only speak for itself.")
         return given
 
-    def refuse_second(tx: Transaction, robot: Any, given: Fields) -> None:
+    def _refuse_second(self, tx: Transaction, robot: Any, given: Fields) -> None:
         """While the first has a job, a second program is handed nothing, and its word does not count."""
         program = robot_fields.program(given)
-        if doubles.is_second(tx, robot, program, parts.run_lease) and heartbeat.has_job(tx, robot):
+        if doubles.is_second(tx, robot, program, self._parts.run_lease) and heartbeat.has_job(tx, robot):
             raise InUse(robot)
-
-    @blueprint.post("/api/robot/heartbeat")
-    @allow(Policy.OWN)
-    def beat() -> Response:
-        def work(tx: Transaction, robot: Any) -> tuple[Any, str, heartbeat.Beat, float, heartbeat.Answer]:
-            given = own_fields(robot)
-            told, wait = robot_fields.heartbeat(given)
-            said = heartbeat.beat(tx, robot, told, parts.run_lease)
-            return robot, given.text("RobotGUID"), told, wait, said
-
-        robot, named, told, wait, said = as_robot(work)
-        familiar = announcements.familiar(robot)
-        steady.remember(request.headers["Authorization"], named, familiar)
-        if wait and told.status == RobotStatus.READY and not said.has_new_job and not said.code:
-            said_later = steady.wait(familiar, announcements.place(told), wait)
-            return heartbeat_answer(0, "", said_later)
-        return heartbeat_answer(said.code, said.text, said.has_new_job)
-
-    @blueprint.post("/api/robot/consumeNextJob")
-    @allow(Policy.OWN)
-    def consume_next_job() -> Response:
-        def work(tx: Transaction, robot: Any) -> tuple[Consumed, Any, LineMarks]:
-            given = own_fields(robot)
-            status = given.number("Status", RobotStatus.DISCONNECTED, RobotStatus.WORKING)
-            refuse_second(tx, robot, given)
-            marks = LineMarks.read(parts.presence, robot)  # before the look at SQL
-            consumed = consume.consume(tx, robot, status, parts.run_lease)
-            if consumed.job is not None:
-                doubles.own(tx, robot, robot_fields.program(given), 2 * parts.run_lease)
-            version = _version(tx, consumed.job.process_version_id) if consumed.job is not None else None
-            return consumed, version, marks
-
-        consumed, version, marks = as_robot(work, lock=True)
-        marks.clear(parts.presence, consumed.empty_targets)
-        return consume_answer(consumed, version, request.host_url)
-
-    @blueprint.put(UPDATE)
-    @allow(Policy.OWN)
-    def update_job() -> Response:
-        def work(tx: Transaction, robot: Any) -> tuple[str, int]:
-            given = own_fields(robot)
-            told = robot_fields.report(given)
-            refuse_second(tx, robot, given)
-            return told.guid, report.report(tx, robot, told)
-
-        guid, status = as_robot(work)
-        return answer({"guid": guid, "status": int(status), "ErrorText": ""})
-
-    @blueprint.errorhandler(UnknownRobot)
-    def not_found(error: UnknownRobot) -> Response:
-        address = request.remote_addr or ""
-        if unknown.too_many(address):
-            return _stranger(429, "Too many unknown GUIDs; slow down.", 30)
-        return _stranger(404 if request.path == UPDATE else 200, error.detail)
-
-    @blueprint.errorhandler(RequestEntityTooLarge)
-    def too_large(_error: RequestEntityTooLarge) -> Response:
-        limit = parts.config.max_body_bytes // 1024
-        return refusal(request.path, 413, BLANK, f"The body is larger than the limit of {limit} KiB.")
-
-    @blueprint.errorhandler(errors.BotswainError)
-    def refused(error: errors.BotswainError) -> Response:
-        return _refused(error)
-
-    return blueprint
 
 
 def _refused(error: errors.BotswainError) -> Response:
@@ -193,33 +198,6 @@ def _said_guid() -> str | None:
         return Fields.read(request.get_data(), request.content_type or "").guid("guid") or None
     except errors.Invalid:
         return None
-
-
-@dataclass(frozen=True)
-class LineMarks:
-    """The marks of a robot's lines as they were before a look at SQL.
-
-    Where that look finds a line empty, its mark may go, unless it has changed meanwhile: whoever adds a job
-    marks the line after the commit, so a job that the look could not see changes the mark after it.
-    """
-
-    by_target: dict[str, tuple[str, str]]
-
-    @classmethod
-    def read(cls, presence: Presence, robot: Any) -> LineMarks:
-        lines = announcements.familiar(robot).lines
-        try:
-            marks = presence.line_marks(lines)
-        except RedisError:
-            return cls({})
-        return cls(dict(zip(consume.targets(robot), zip(lines, marks, strict=True), strict=True)))
-
-    def clear(self, presence: Presence, empty_targets: frozenset[str]) -> None:
-        found = [self.by_target[target] for target in empty_targets if target in self.by_target]
-        marked = [(line, mark) for line, mark in found if mark]
-        if marked:
-            with suppress(RedisError):  # a mark too many costs a robot one question
-                presence.clear_lines([line for line, _ in marked], [mark for _, mark in marked])
 
 
 def _version(tx: Transaction, version_id: int) -> Any:

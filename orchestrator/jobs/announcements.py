@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from orchestrator.jobs import moves
@@ -17,10 +19,28 @@ from orchestrator.transaction import SYSTEM_TENANT, Transaction, Transactions
 
 def subscribe(transactions: Transactions, presence: Presence, hints: Hints | None) -> None:
     """Wire facts to Redis and Celery. Each delivery may fail: the sweeps make good what is not told."""
+    told = _Told(transactions, presence)
+    transactions.subscribe(RobotSeen, told.robots_seen)
+    transactions.subscribe(JobsOffered, told.jobs_offered)
+    transactions.subscribe(JobWithdrawn, told.jobs_withdrawn)
+    transactions.subscribe(RunBound, told.runs_bound)
+    transactions.subscribe(RunEnded, told.runs_ended)
+    transactions.subscribe(OrderGiven, told.orders_given)
+    transactions.subscribe(RobotChanged, told.robots_changed)
+    if hints is not None:
+        transactions.subscribe(TasksQueued, partial(_tasks_queued, hints))
 
-    def robots_seen(facts: list[RobotSeen]) -> None:
+
+@dataclass(frozen=True)
+class _Told:
+    """What presence is told of each kind of fact."""
+
+    transactions: Transactions
+    presence: Presence
+
+    def robots_seen(self, facts: list[RobotSeen]) -> None:
         for fact in facts:
-            presence.admit(
+            self.presence.admit(
                 familiar(fact.robot),
                 place(fact.beat),
                 fact.beat.status,
@@ -30,55 +50,48 @@ def subscribe(transactions: Transactions, presence: Presence, hints: Hints | Non
                 fact.robot.paused_at is not None,
             )
 
-    def jobs_offered(facts: list[JobsOffered]) -> None:
-        presence.mark_lines([line for fact in facts for line in fact.targets])
+    def jobs_offered(self, facts: list[JobsOffered]) -> None:
+        self.presence.mark_lines([line for fact in facts for line in fact.targets])
 
-    def jobs_withdrawn(facts: list[JobWithdrawn]) -> None:
+    def jobs_withdrawn(self, facts: list[JobWithdrawn]) -> None:
         lines = {moves.line_key(fact): fact for fact in facts}
-        marks = dict(zip(lines, presence.line_marks(list(lines)), strict=True))  # before the look at SQL
+        marks = dict(zip(lines, self.presence.line_marks(list(lines)), strict=True))  # before the look at SQL
 
         def empty(tx: Transaction) -> list[str]:
             return [line for line, fact in lines.items() if not holds_jobs(tx, fact.tenant_id, fact.target)]
 
-        found = transactions.run(empty, tenant_id=SYSTEM_TENANT, read_only=True)
+        found = self.transactions.run(empty, tenant_id=SYSTEM_TENANT, read_only=True)
         if found:
-            presence.clear_lines(found, [marks[line] for line in found])
+            self.presence.clear_lines(found, [marks[line] for line in found])
 
-    def runs_bound(facts: list[RunBound]) -> None:
+    def runs_bound(self, facts: list[RunBound]) -> None:
         # The next heartbeat takes the slow way once, and finds in SQL what the robot works on.
         for fact in facts:
-            presence.bind(fact.robot_id, fact.job_guid)
+            self.presence.bind(fact.robot_id, fact.job_guid)
 
-    def runs_ended(facts: list[RunEnded]) -> None:
+    def runs_ended(self, facts: list[RunEnded]) -> None:
         for fact in facts:
-            presence.unbind(fact.robot_id, fact.job_guid)
+            self.presence.unbind(fact.robot_id, fact.job_guid)
 
-    def orders_given(facts: list[OrderGiven]) -> None:
-        presence.give_orders((fact.robot_id, fact.job_guid, fact.code) for fact in facts)
+    def orders_given(self, facts: list[OrderGiven]) -> None:
+        self.presence.give_orders((fact.robot_id, fact.job_guid, fact.code) for fact in facts)
 
-    def robots_changed(facts: list[RobotChanged]) -> None:
-        presence.forget(fact.robot_id for fact in facts)
+    def robots_changed(self, facts: list[RobotChanged]) -> None:
+        self.presence.forget(fact.robot_id for fact in facts)
 
-    transactions.subscribe(RobotSeen, robots_seen)
-    transactions.subscribe(JobsOffered, jobs_offered)
-    transactions.subscribe(JobWithdrawn, jobs_withdrawn)
-    transactions.subscribe(RunBound, runs_bound)
-    transactions.subscribe(RunEnded, runs_ended)
-    transactions.subscribe(OrderGiven, orders_given)
-    transactions.subscribe(RobotChanged, robots_changed)
-    if hints is not None:
-        send = hints.send
 
-        def tasks_queued(facts: list[TasksQueued]) -> None:
-            send(frozenset[int]().union(*[fact.partitions for fact in facts]))
-
-        transactions.subscribe(TasksQueued, tasks_queued)
+def _tasks_queued(hints: Hints, facts: list[TasksQueued]) -> None:
+    hints.send(frozenset[int]().union(*[fact.partitions for fact in facts]))
 
 
 def familiar(robot: Any) -> Familiar:
     """What a process may remember of a robot's row."""
-    lines = [f"any:{robot.tenant_id}" if line == "any" else line for line in targets(robot)]
-    return Familiar(robot.id, auth_of(robot), tuple(lines))
+    return Familiar(robot.id, auth_of(robot), tuple(line(robot, target) for target in targets(robot)))
+
+
+def line(robot: Any, target: str) -> str:
+    """What presence calls the line of this target: of those for any robot each tenant has its own."""
+    return f"any:{robot.tenant_id}" if target == "any" else target
 
 
 def place(beat: Beat) -> str:
