@@ -303,6 +303,11 @@ def is_transient(error: exc.DBAPIError) -> bool:
     return bool(original and original.args and original.args[0] in TRANSIENT_MYSQL)
 
 
+def has_timed_out(error: Exception) -> bool:
+    """Whether PyMySQL gave a read up. It calls that a lost connection, as it is from then on."""
+    return isinstance(getattr(getattr(error, "orig", None), "__context__", None), TimeoutError)
+
+
 def is_unavailable(error: Exception) -> bool:
     """Whether the database is away, starting, full or overloaded, rather than the statement wrong."""
     if isinstance(error, exc.TimeoutError):  # the pool's

@@ -23,7 +23,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
 
 from orchestrator import failpoints
-from orchestrator.database import DatabaseClock, is_transient, is_unavailable
+from orchestrator.database import DatabaseClock, has_timed_out, is_transient, is_unavailable
 from orchestrator.errors import Unavailable
 
 log = structlog.get_logger(__name__)
@@ -128,7 +128,8 @@ class Transactions:
 
         Deadlocks and the like roll back whole, so `work` runs again, up to 5 times: it must have no effect
         but through the transaction. A connection lost *during* the commit is not retried, because nobody
-        knows whether it took place; `Unavailable` is raised, and an Idempotency-Key makes a retry safe.
+        knows whether it took place; `Unavailable` is raised, and an Idempotency-Key makes a retry safe. Where
+        no answer came in time, `work` runs only once more: it may be too slow for any connection.
         """
         for attempt in range(1, ATTEMPTS + 1):
             progress = _Progress()
@@ -141,7 +142,8 @@ class Transactions:
                 lost_early = isinstance(error, exc.DBAPIError) and (
                     error.connection_invalidated and progress.began and not progress.committing
                 )
-                if attempt == ATTEMPTS or not (transient or lost_early):
+                is_last = attempt == ATTEMPTS or (attempt > 1 and has_timed_out(error))
+                if is_last or not (transient or lost_early):
                     log.warning("database_unavailable", error=str(error.__cause__ or error)[:200])
                     raise Unavailable("The database does not answer; try again shortly.") from error
                 time.sleep(random.uniform(0.5, 1.5) * 0.01 * 2**attempt)  # noqa: S311  (jitter)
