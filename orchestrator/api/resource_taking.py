@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from flask import Response
@@ -42,55 +43,86 @@ def take(
     `together` is tried first: it takes in company with others, for those who are not in line yet, and
     returns what is to be answered. Its argument: whether to leave what others wait for to them.
     """
-    condition = Condition.read(where)
-    token = uuid.uuid4().hex
-    tries = 0
+    taking = _Taking(call, queue, where, modes, show, end, together)
+    return patiently(call, room(), wait_seconds, taking.attempt, taking.join, taking.stay)
 
-    def attempt(ticket: int | None) -> Response:
-        nonlocal tries
-        tries += 1
-        if together is not None and ticket in (None, NEWCOMER) and tries <= PATIENCE_WITH_PROPOSALS:
+
+class _Taking:
+    """One request, which may be tried many times."""
+
+    def __init__(
+        self,
+        call: Call,
+        queue: str,
+        where: dict[str, Any],
+        modes: Sequence[Mode],
+        show: Callable[[Transaction, Taken], Any],
+        end: Callable[[datetime], datetime | None],
+        together: Callable[[bool], Any] | None,
+    ) -> None:
+        self._call = call
+        self._queue = queue
+        self._where = where
+        self._condition = Condition.read(where)
+        self._modes = modes
+        self._show = show
+        self._end = end
+        self._together = together
+        self._token = uuid.uuid4().hex
+        self._tries = 0
+
+    def attempt(self, ticket: int | None) -> Response:
+        self._tries += 1
+        is_in_line = ticket not in (None, NEWCOMER)
+        if self._together is not None and not is_in_line and self._tries <= PATIENCE_WITH_PROPOSALS:
             with suppress(Alone):
-                return _answered(call, together(ticket is not None))
-        chosen: set[int] = set()
-
-        def propose(ids: Sequence[int]) -> int | None:
-            found = call.parts.proposals.choose(ids, token)
-            if found is not None:
-                chosen.add(found)
-            elif tries > PATIENCE_WITH_PROPOSALS:
-                return random.choice(ids)  # noqa: S311  (whoever was proposed does not come; SQL decides)
-            return found
-
-        initiators: list[Initiator] = []
-
-        def work(tx: Transaction) -> Any:
-            initiators.append(who(call, tx))
-            taken = verbs.take(tx, queue, condition, initiators[-1], modes, end(tx.now), propose, ticket)
-            if taken is None:
-                raise Nothing
-            return show(tx, taken)
-
-        settled = False
+                return _answered(self._call, self._together(ticket is not None))
+        proposed: set[int] = set()
+        is_hidden = False
         try:
-            answer = call.write(work)
-            settled = Mode.READ in modes  # hidden from now on; otherwise it can be asked for at once
-            if ticket in (None, NEWCOMER) or not (modes and initiators):
-                return answer  # who has not waited is there; what was granted before is not granted again
-            return returned(call, answer, initiators[-1], begun=Mode.READ in modes)
+            answer, asker = self._granted(ticket, proposed)
+            is_hidden = Mode.READ in self._modes  # from now on; otherwise it can be asked for at once
+            if asker is None or not (is_in_line and self._modes):
+                return answer  # who has not waited is there
+            return returned(self._call, answer, asker, begun=Mode.READ in self._modes)
         finally:
-            if not settled:
-                call.parts.proposals.forget(*chosen)
+            if not is_hidden:
+                self._call.parts.proposals.forget(*proposed)
 
-    def join(tx: Transaction) -> Place:
-        found = queues.existing(tx, queue)
-        ticket = waits.join(tx, who(call, tx), modes, queue_id=found.id, where=where)
+    def join(self, tx: Transaction) -> Place:
+        found = queues.existing(tx, self._queue)
+        asker = who(self._call, tx)
+        ticket = waits.join(tx, asker, self._modes, queue_id=found.id, where=self._where)
         return Place(ticket, [queue_line(found.id)])
 
-    def stay(tx: Transaction, place: Place) -> None:
+    def stay(self, tx: Transaction, place: Place) -> None:
         waits.stay(tx, place.ticket)
 
-    return patiently(call, room(), wait_seconds, attempt, join, stay)
+    def _granted(self, ticket: int | None, proposed: set[int]) -> tuple[Response, Initiator | None]:
+        """The answer, and to whom it was granted: to nobody, where it is that of an earlier request."""
+        askers: list[Initiator] = []
+
+        def work(tx: Transaction) -> Any:
+            askers.append(who(self._call, tx))
+            propose, end = partial(self._propose, proposed), self._end(tx.now)
+            taken = verbs.take(
+                tx, self._queue, self._condition, askers[-1], self._modes, end, propose, ticket
+            )
+            if taken is None:
+                raise Nothing
+            return self._show(tx, taken)
+
+        answer = self._call.write(work)
+        return answer, askers[-1] if askers else None
+
+    def _propose(self, proposed: set[int], ids: Sequence[int]) -> int | None:
+        """One that Redis gives to nobody else at this moment; noted in `proposed`."""
+        found = self._call.parts.proposals.choose(ids, self._token)
+        if found is not None:
+            proposed.add(found)
+        elif self._tries > PATIENCE_WITH_PROPOSALS:
+            return random.choice(ids)  # noqa: S311  (whoever was proposed does not come; SQL decides)
+        return found
 
 
 def _answered(call: Call, view: Any) -> Response:

@@ -14,13 +14,12 @@ from flask import Blueprint, Flask, Response, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from orchestrator import errors
-from orchestrator.api import robot_fields
+from orchestrator.api import rates, robot_fields
 from orchestrator.api.auth import Policy, allow
 from orchestrator.api.line_marks import LineMarks
 from orchestrator.api.robot_answers import BLANK, UPDATE, answer, consume_answer, heartbeat_answer, refusal
 from orchestrator.api.robot_fields import Credentials, Fields
 from orchestrator.api.steady_heartbeat import SteadyHeartbeat
-from orchestrator.api.unknown_callers import UnknownCallers
 from orchestrator.api.waiting_room import WaitingRoom
 from orchestrator.jobs import announcements, consume, heartbeat, report
 from orchestrator.jobs.consume import Consumed
@@ -35,6 +34,7 @@ from orchestrator.wiring import Parts
 Result = TypeVar("Result")
 CODE_ROBOT_NOT_FOUND = 101
 STRANGERS_BYTES = 64 * 1024
+UNKNOWN_LIMIT = 30
 
 
 class UnknownRobot(errors.BotswainError):
@@ -65,7 +65,6 @@ class Protocol:
     def __init__(self, parts: Parts, steady: SteadyHeartbeat) -> None:
         self._parts = parts
         self._steady = steady
-        self._unknown = UnknownCallers(parts.redis)
         self._marks = LineMarks(parts.presence)
 
     @allow(Policy.OWN)
@@ -117,7 +116,8 @@ class Protocol:
         return answer({"guid": guid, "status": int(status), "ErrorText": ""})
 
     def refuse_unknown(self, error: UnknownRobot) -> Response:
-        if self._unknown.too_many(request.remote_addr or ""):
+        """Whoever tries GUIDs is slowed down by address, which never touches a known robot."""
+        if rates.exceeds(self._parts.redis, f"unknown:{request.remote_addr}", UNKNOWN_LIMIT):
             return _stranger(429, "Too many unknown GUIDs; slow down.", 30)
         return _stranger(404 if request.path == UPDATE else 200, error.detail)
 

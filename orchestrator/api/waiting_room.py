@@ -100,7 +100,7 @@ class WaitingRoom:
     def _listen(self) -> None:
         while True:
             try:
-                # A client of its own: it blocks, and the shared one gives up after two seconds.
+                # A client of its own: it blocks, and the shared one gives up after a second.
                 redis = Redis.from_url(self._redis_url, socket_timeout=None, socket_connect_timeout=2)
                 with redis.pubsub(ignore_subscribe_messages=True) as channel:  # type: ignore[no-untyped-call]
                     channel.subscribe(WAKE_CHANNEL)

@@ -19,7 +19,7 @@ from orchestrator.resources import changes, history, locks, past, queues, retrie
 from orchestrator.resources.conditions import Condition
 from orchestrator.resources.create import rank
 from orchestrator.resources.holders import describe
-from orchestrator.resources.locks import MODES, Initiator, Mode
+from orchestrator.resources.locks import Initiator, Mode
 from orchestrator.resources.model import STATUS_NAMES, ErrorKind, Resource, ResourceStatus, ResourceTerm
 from orchestrator.runs import lifecycle as runs
 from orchestrator.transaction import Transaction
@@ -336,6 +336,3 @@ def _shown(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _text(moment: datetime | None) -> str | None:
     return moment.isoformat() if moment is not None else None
-
-
-__all__ = ["MODES", "Taken", "change", "existing", "finish", "lock", "read", "remove", "take", "unlock"]
