@@ -206,7 +206,7 @@ def test_a_priority_is_as_wide_as_a_number_that_json_keeps_whole(admin: Caller, 
 
 
 def test_a_reference_twice_in_one_list_is_named_with_its_place(admin: Caller, new: New) -> None:
+    new(reference="another's")
     orders = [{"reference": "a"}, {"value": 1}, {"reference": "a"}]
-    refused = admin("POST", f"{V1}/queues/q/resources", json=orders) if new() else None
-    assert refused is not None
+    refused = admin("POST", f"{V1}/queues/q/resources", json=orders)
     assert (refused.status_code, refused.json["errors"][0]["field"]) == (400, "2.reference")
