@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from orchestrator import batching
 from orchestrator.batching import Batcher
 
 
@@ -146,3 +147,17 @@ def test_nothing_is_lost_or_doubled_in_a_rush(threads: int) -> None:
     for runner in runners:
         runner.join(20)
     assert len(done) == len(set(done)) == threads * 50
+
+
+@pytest.mark.parametrize(("took", "patience"), [(0.0, 0.003), (0.02, 0.01), (10.0, 0.025)])
+def test_the_longer_a_batch_took_the_longer_its_company_is_awaited_within_bounds(
+    monkeypatch: pytest.MonkeyPatch, took: float, patience: float
+) -> None:
+    monkeypatch.setattr(batching.time, "monotonic", lambda: 100.0)
+    assert batching._Done.now(16, 100.0 - took).patience == pytest.approx(patience)
+
+
+def test_after_a_batch_of_one_nobody_is_awaited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batching.time, "sleep", lambda _: pytest.fail("it waited"))
+    batcher: Batcher[int, int] = Batcher(list)
+    assert [batcher.submit("", number) for number in range(5)] == [0, 1, 2, 3, 4]
