@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 
 import pytest
@@ -153,11 +154,11 @@ def test_nothing_is_lost_or_doubled_in_a_rush(threads: int) -> None:
 def test_the_longer_a_batch_took_the_longer_its_company_is_awaited_within_bounds(
     monkeypatch: pytest.MonkeyPatch, took: float, patience: float
 ) -> None:
-    monkeypatch.setattr(batching.time, "monotonic", lambda: 100.0)
+    monkeypatch.setattr(time, "monotonic", lambda: 100.0)
     assert batching._Done.now(16, 100.0 - took).patience == pytest.approx(patience)
 
 
 def test_after_a_batch_of_one_nobody_is_awaited(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batching.time, "sleep", lambda _: pytest.fail("it waited"))
-    batcher: Batcher[int, int] = Batcher(list)
+    monkeypatch.setattr(time, "sleep", lambda _: pytest.fail("it waited"))
+    batcher: Batcher[int, int] = Batcher(lambda requests: list(requests))
     assert [batcher.submit("", number) for number in range(5)] == [0, 1, 2, 3, 4]
