@@ -111,6 +111,31 @@ def test_documented_defaults_are_the_defaults(field: Any) -> None:
     assert row[1] == (str(default) or "none")
 
 
+# Logs ---------------------------------------------------------------------------------------------------
+
+
+def logged_events() -> set[str]:
+    """What `log.info(…)` and its like are given first, in whatever part."""
+    found: set[str] = set()
+    for name in python_files(*PRODUCTION):
+        for node in ast.walk(ast.parse((PROJECT / name).read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and node.args and ast.unparse(node.func).startswith("log."):
+                texts = [one.value for one in ast.walk(node.args[0]) if isinstance(one, ast.Constant)]
+                found |= {text for text in texts if isinstance(text, str)}
+    return found
+
+
+def test_every_log_event_is_documented_and_every_documented_one_exists() -> None:
+    written = pages()["docs/reference/log-events.md"]
+    first_cells = [line.split("|")[1] for line in written.splitlines() if line.startswith("| `")]
+    documented = {event for cell in first_cells for event in re.findall(r"`([a-z_]+)`", cell)}
+    in_code = logged_events()
+    assert {"undocumented": in_code - documented, "unknown": documented - in_code} == {
+        "undocumented": set(),
+        "unknown": set(),
+    }
+
+
 # Commands -----------------------------------------------------------------------------------------------
 
 
