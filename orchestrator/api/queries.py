@@ -52,3 +52,9 @@ class Query(BaseModel):
 class Pages(Query):
     limit: Annotated[Number, Field(ge=1, le=500)] = 50
     cursor: Annotated[str, Field(pattern=CURSOR_PATTERN)] | None = None
+
+
+class LongPages(Pages):
+    """Of what is mostly read whole, and still has an end."""
+
+    limit: Annotated[Number, Field(ge=1, le=500)] = 500

@@ -14,6 +14,7 @@ from orchestrator.api.auth import ROBOT, Policy
 from orchestrator.api.call import Call
 from orchestrator.api.operation import OneOrMany, OrNothing
 from orchestrator.api.patience import Nothing
+from orchestrator.api.queries import LongPages
 from orchestrator.api.resource_access import reader, returned, waiting_at, who, written
 from orchestrator.api.resource_batches import resource_batches
 from orchestrator.api.resource_fields import (
@@ -51,11 +52,6 @@ routes = Routes("resources")
 @dataclass(frozen=True)
 class Resources:
     items: list[ResourceView]
-
-
-@dataclass(frozen=True)
-class ResourceHistory:
-    items: list[ResourceEvent]
 
 
 # Queues' resources --------------------------------------------------------------------------------------
@@ -254,8 +250,8 @@ def postpone_resource(call: Call, resource: str, body: PostponeIn) -> Response:
     return written(call, resource, (), 0, lambda _: call.write(work))
 
 
-@routes.get("/resources/<resource>/history", Policy.VIEWER, answer=ResourceHistory)
-def get_resource_history(call: Call, resource: str) -> Response:
-    """Get every value, state, lock, owner, fence and refused write of a resource, in order; also of a
+@routes.get("/resources/<resource>/history", Policy.VIEWER, query=LongPages, answer=Page[ResourceEvent])
+def get_resource_history(call: Call, resource: str, query: LongPages) -> Response:
+    """Get every value, state, lock, owner, fence and refused write of a resource, oldest first; also of a
     deleted one."""
-    return call.read(lambda tx: ResourceHistory(seen.history(tx, past.known_id(tx, resource))))
+    return call.read(lambda tx: seen.history(tx, past.known_id(tx, resource), query.limit, query.cursor))

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Table, func, select
 
-from orchestrator.insights.paging import Page, newest, page
+from orchestrator.insights.paging import Page, newest, oldest, page
 from orchestrator.past import live_of
 from orchestrator.resources import locks, search
 from orchestrator.resources.conditions import Condition
@@ -240,15 +240,18 @@ def queues_listed(tx: Transaction, name: str | None, limit: int, cursor: str | N
     return page(tx, query, Queue.id, limit, cursor, lambda rows: [queue_view(tx, row) for row in rows])
 
 
-def history(tx: Transaction, resource_id: int) -> list[ResourceEvent]:
-    """All that happened to it, oldest first."""
-    lines: dict[int, Any] = {}
-    for table in (live_of(ResourceHistory), PAST_RESOURCE_HISTORY):
+def history(tx: Transaction, resource_id: int, limit: int, cursor: str | None = None) -> Page[ResourceEvent]:
+    """What happened to it, oldest first: each refused write adds a line, so it may be long."""
+
+    def of(table: Table) -> tuple[Any, Any]:
         mine = (table.c.tenant_id == tx.tenant_id, table.c.resource_id == resource_id)
-        lines |= {row.id: row for row in tx.execute(select(*table.columns).where(*mine))}
-    rows = [lines[key] for key in sorted(lines)]
+        return select(*table.columns).where(*mine), table.c.id
+
+    sources = [of(live_of(ResourceHistory)), of(PAST_RESOURCE_HISTORY)]
+    rows = oldest(tx, sources, limit + 1, int(cursor, 16) if cursor is not None else 0)
+    more, rows = len(rows) > limit, rows[:limit]
     runs = runs_of.job_guids(tx, {row.run_id for row in rows} - {None})
-    return [
+    events = [
         ResourceEvent(
             at=row.at,
             event=row.event,
@@ -261,3 +264,4 @@ def history(tx: Transaction, resource_id: int) -> list[ResourceEvent]:
         )
         for row in rows
     ]
+    return Page(events, format(rows[-1].id, "x") if more else None)

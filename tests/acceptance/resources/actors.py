@@ -90,7 +90,13 @@ class Person(Caller):
         return dict(self.read(resource).json())
 
     def history(self, resource: str) -> list[Json]:
-        return list(self.send("GET", f"/resources/{resource}/history").json()["items"])
+        found: list[Json] = []
+        page: Json = {"next": ""}
+        while page["next"] is not None:
+            params = {"cursor": page["next"]} if page["next"] else {}
+            page = self.send("GET", f"/resources/{resource}/history", params=params).json()
+            found += page["items"]
+        return found
 
 
 class Run(Caller):

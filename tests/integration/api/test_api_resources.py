@@ -210,3 +210,23 @@ def test_a_reference_twice_in_one_list_is_named_with_its_place(admin: Caller, ne
     orders = [{"reference": "a"}, {"value": 1}, {"reference": "a"}]
     refused = admin("POST", f"{V1}/queues/q/resources", json=orders)
     assert (refused.status_code, refused.json["errors"][0]["field"]) == (400, "2.reference")
+
+
+# History ------------------------------------------------------------------------------------------------
+
+
+def test_a_history_comes_in_pages_in_order(admin: Caller, robot: Robot, new: New) -> None:
+    path, one, other = f"{V1}/resources/{new()}", robot("one"), robot("other")
+    one.post(f"{path}/lock", {"lock": "write"})
+    for value in range(3):
+        assert other("PATCH", path, json={"value": value}).status_code == 409
+    whole = admin.get(f"{path}/history").json
+    assert [line["event"] for line in whole["items"]] == ["create", "lock", "refused", "refused", "refused"]
+    assert whole["next"] is None
+    found: list[Any] = []
+    cursor: dict[str, Any] = {}
+    for size in (2, 2, 1):
+        page = admin.get(f"{path}/history", limit=2, **cursor).json
+        assert len(page["items"]) == size
+        found, cursor = found + page["items"], {"cursor": page["next"]}
+    assert found == whole["items"] and cursor == {"cursor": None}

@@ -66,8 +66,8 @@ class Line:
         return self.scene.run(lambda tx: batches.perform(tx, requests, propose))
 
     def events(self, public_id: str) -> list[str]:
-        found = self.scene.run(lambda tx: seen.history(tx, lifecycle.existing(tx, public_id).id))
-        return [entry.event for entry in found]
+        found = self.scene.run(lambda tx: seen.history(tx, lifecycle.existing(tx, public_id).id, 500))
+        return [entry.event for entry in found.items]
 
 
 def test_each_gets_its_own_in_order_and_the_line_ends(scene: Scene) -> None:
@@ -201,7 +201,8 @@ class Crowd:
 
         def histories(tx: Any) -> dict[str, list[dict[str, Any]]]:
             found = {
-                one.guid: seen.history(tx, lifecycle.existing(tx, one.guid).id) for one in self.line.orders
+                one.guid: seen.history(tx, lifecycle.existing(tx, one.guid).id, 500).items
+                for one in self.line.orders
             }
             return {
                 guid: [{**vars(entry), "at": entry.at.isoformat()} for entry in entries]

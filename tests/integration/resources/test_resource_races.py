@@ -134,7 +134,7 @@ class Works:
 
     def histories(self) -> Histories:
         def work(tx: Any) -> Histories:
-            found = {one: seen.history(tx, lifecycle.existing(tx, one).id) for one in self.ids}
+            found = {one: seen.history(tx, lifecycle.existing(tx, one).id, 100_000).items for one in self.ids}
             return {
                 one: [{**vars(entry), "at": entry.at.isoformat()} for entry in entries]
                 for one, entries in found.items()
