@@ -16,7 +16,9 @@ from typing import Any
 
 import pytest
 import redis
+import structlog
 from sqlalchemy import create_engine, make_url
+from structlog.processors import add_log_level
 
 from tests.servers import MariaDB, MissingServerError, Postgres, Redis, Server
 from tests.servers.databases import Databases, Migrate, ServerDatabases, SqliteDatabases
@@ -28,6 +30,7 @@ LONG_SECONDS = 200  # a test that may take so long is one of those that start wh
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    _show_plain_tracebacks()
     workerinput: dict[str, Any] | None = getattr(config, "workerinput", None)
     if workerinput is not None:
         config.stash[RUN_FOLDER] = Path(workerinput["botswain_run_folder"])
@@ -38,6 +41,12 @@ def pytest_configure(config: pytest.Config) -> None:
     folder.chmod(0o711)  # PostgreSQL, under its own account, passes through
     config.stash[RUN_FOLDER] = folder
     config.add_cleanup(lambda: end_run(folder))
+
+
+def _show_plain_tracebacks() -> None:
+    """structlog's own way draws the variables of every frame: up to half a second for each that is logged."""
+    plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[structlog.contextvars.merge_contextvars, add_log_level, plain])
 
 
 @pytest.hookimpl(optionalhook=True)

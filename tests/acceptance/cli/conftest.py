@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.cli.command_line import run
 from tests.servers.ports import free_port
 from tests.servers.processes import die_with_parent, family, is_alive
 from tests.servers.server import wait_for
@@ -40,6 +41,25 @@ def botswain(*arguments: str, timeout: float = 60, **environment: str) -> "subpr
         text=True,
         timeout=timeout,
     )
+
+
+Here = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def botswain_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
+    """As `botswain`, in this process: a second of processor less. For commands that set up no logs."""
+
+    def call(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "environ", clean_environment(**environment))
+            with pytest.raises(SystemExit) as ended:
+                run(list(arguments))
+        said = capsys.readouterr()
+        code = ended.value.code
+        return subprocess.CompletedProcess(arguments, int(code or 0), said.out, said.err)
+
+    return call
 
 
 class Up:

@@ -1,4 +1,4 @@
-"""migrate, check and token, each as its own process."""
+"""migrate, check and token: as processes of their own where they do well, and in this one where not."""
 
 import json
 import sqlite3
@@ -7,18 +7,17 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.cli.conftest import botswain
+from tests.acceptance.cli.conftest import Here, botswain
 
 SECRET = "a-secret-key-of-the-tests-long-enough"
 
 
-def test_what_is_wrong_is_said_all_at_once() -> None:
-    checked = botswain("check")
+def test_what_is_wrong_is_said_all_at_once(botswain_here: Here) -> None:
+    checked = botswain_here("check")
     assert checked.returncode == 1
     said = checked.stdout.splitlines()
     assert [line.split()[0] for line in said] == ["DATABASE_URL", "REDIS_URL", "BOTSWAIN_SECRET_KEY"]
-    for command in ("api", "migrate"):
-        ended = botswain(command)
+    for ended in (botswain("api"), botswain_here("migrate")):
         assert ended.returncode == 1
         assert ended.stderr.splitlines() == [f"botswain: {line}" for line in said]
 
@@ -46,8 +45,10 @@ AWAY = {
         ),
     ],
 )
-def test_a_wrong_setting_hides_nothing_that_is_away(settings: dict[str, Any], told: list[str]) -> None:
-    checked = botswain("check", **settings, SCHEDULER_THREADS="0")
+def test_a_wrong_setting_hides_nothing_that_is_away(
+    botswain_here: Here, settings: dict[str, Any], told: list[str]
+) -> None:
+    checked = botswain_here("check", **settings, SCHEDULER_THREADS="0")
     assert checked.returncode == 1
     lines = checked.stdout.splitlines()
     assert len(lines) == len(told), lines
@@ -56,10 +57,12 @@ def test_a_wrong_setting_hides_nothing_that_is_away(settings: dict[str, Any], to
     assert "Traceback" not in checked.stderr
 
 
-def test_a_database_is_migrated_checked_and_given_a_token(tmp_path: Path, redis_url: str) -> None:
+def test_a_database_is_migrated_checked_and_given_a_token(
+    botswain_here: Here, tmp_path: Path, redis_url: str
+) -> None:
     url = f"sqlite:///{tmp_path / 'botswain.db'}"
     settings: dict[str, Any] = {"DATABASE_URL": url, "REDIS_URL": redis_url, "BOTSWAIN_SECRET_KEY": SECRET}
-    empty = botswain("check", **settings)
+    empty = botswain_here("check", **settings)
     assert (empty.returncode, empty.stdout) == (
         1,
         "the database has no schema yet: run botswain migrate first\n",
@@ -68,7 +71,7 @@ def test_a_database_is_migrated_checked_and_given_a_token(tmp_path: Path, redis_
     fine = botswain("check", **settings)
     assert (fine.returncode, fine.stdout) == (0, "")
 
-    made = botswain("token", "create", "--role", "node", "--name", "press", **settings)
+    made = botswain_here("token", "create", "--role", "node", "--name", "press", **settings)
     assert made.returncode == 0
     token = made.stdout.removesuffix("\n")
     assert token.startswith("bsw_")
@@ -79,11 +82,11 @@ def test_a_database_is_migrated_checked_and_given_a_token(tmp_path: Path, redis_
     assert token not in json.dumps(rows)
 
 
-def test_a_database_that_is_away_is_named_without_its_password(redis_url: str) -> None:
+def test_a_database_that_is_away_is_named_without_its_password(botswain_here: Here, redis_url: str) -> None:
     settings: dict[str, Any] = {"REDIS_URL": redis_url, "BOTSWAIN_SECRET_KEY": SECRET}
     away = "mysql+pymysql://clerk:hunter2@127.0.0.1:1/botswain"
     for command in (["check"], ["migrate"], ["token", "create", "--role", "admin"]):
-        ended = botswain(*command, DATABASE_URL=away, **settings)
+        ended = botswain_here(*command, DATABASE_URL=away, **settings)
         assert ended.returncode == 1
         said = ended.stdout + ended.stderr
         assert "127.0.0.1:1/botswain" in said
@@ -91,7 +94,7 @@ def test_a_database_that_is_away_is_named_without_its_password(redis_url: str) -
         assert "Traceback" not in said
 
 
-def test_a_redis_that_throws_things_away_is_said(tmp_path: Path, redis_url: str) -> None:
+def test_a_redis_that_throws_things_away_is_said(botswain_here: Here, tmp_path: Path, redis_url: str) -> None:
     import redis
 
     url = f"sqlite:///{tmp_path / 'botswain.db'}"
@@ -99,7 +102,7 @@ def test_a_redis_that_throws_things_away_is_said(tmp_path: Path, redis_url: str)
     with redis.Redis.from_url(redis_url) as client:
         client.config_set("maxmemory-policy", "allkeys-lru")
         try:
-            said = botswain("check", **settings).stdout
+            said = botswain_here("check", **settings).stdout
         finally:
             client.config_set("maxmemory-policy", "noeviction")
     assert "maxmemory-policy allkeys-lru" in said
