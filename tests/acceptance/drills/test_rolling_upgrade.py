@@ -1,6 +1,6 @@
 """A cluster goes from this version to the next, and a node of it back, while people and robots work on."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from pathlib import Path
 
 import httpx
@@ -12,8 +12,8 @@ from tests.acceptance.cluster import Cluster, Part, Replicas, eventually
 from tests.acceptance.cluster.cluster import BOTSWAIN
 from tests.acceptance.cluster.fixtures import LONG_DRILLS, NewCluster
 from tests.acceptance.cluster.robot import SUCCESS
-from tests.acceptance.drills.checker import Histories, breaches
-from tests.acceptance.drills.fleet import Fleet, until_ended
+from tests.acceptance.drills.checker import breaches
+from tests.acceptance.drills.fleet import Fleet, every_history, until_ended
 from tests.acceptance.drills.person import Person
 from tests.acceptance.drills.versions import COLUMN, NEW, NEXT_VERSION, OLD, PROJECT, next_version
 from tests.servers.ports import free_port
@@ -99,28 +99,13 @@ def test_nodes_of_two_versions_work_side_by_side(
 
     assert upgrade.replicas.failed == [], f"{upgrade.replicas.retries} retries"
     assert (fleet.complaints, person.complaints) == ([], [])
-    kept = all_histories(mariadb_database)
+    kept = every_history(cluster)
     assert set(person.jobs) <= set(kept)
     assert breaches(kept) == []
     assert fleet.runs_at_once() == []
     assert {entries[-1]["status"] for entries in kept.values()} == {SUCCESS}
     assert set(written_by(mariadb_database)) == {OLD, NEW}
     assert not cluster.mistakes(), "\n".join(cluster.mistakes())
-
-
-def all_histories(url: str) -> Histories:
-    """In one look: there may be thousands of jobs."""
-    query = text(
-        "SELECT j.guid, h.at, h.event, h.status, h.attempt, h.fence, h.robot_id AS robot, "
-        "h.`partition`, h.seq FROM job_history h JOIN jobs j ON j.id = h.job_id ORDER BY h.id"
-    )
-    found = defaultdict(list)
-    engine = create_engine(url)
-    with engine.connect() as connection:
-        for row in connection.execute(query).mappings():
-            found[row["guid"]].append({**row, "at": row["at"].isoformat()})
-    engine.dispose()
-    return found
 
 
 def serves(address: str) -> bool:
