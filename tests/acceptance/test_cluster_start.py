@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.cluster import Cluster, Settings, eventually
-from tests.acceptance.cluster.fixtures import SHORT_TIMES
+from tests.acceptance.cluster.fixtures import ONE_PROCESS, SHORT_TIMES
 from tests.servers import Redis
 
 REFUSED_WITHIN = 10.0
@@ -17,7 +17,8 @@ def half_cluster(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     """A cluster of two of which the first scheduler runs."""
     folder = tmp_path_factory.mktemp("half-cluster")
     with Redis(run_folder) as redis:
-        cluster = Cluster(folder, f"sqlite:///{folder}/botswain.sqlite3", redis.url, SHORT_TIMES, size=2)
+        url = f"sqlite:///{folder}/botswain.sqlite3"
+        cluster = Cluster(folder, url, redis.url, SHORT_TIMES | ONE_PROCESS, size=2)
         try:
             cluster.migrate()
             cluster.start_api()

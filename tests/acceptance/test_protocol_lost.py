@@ -4,7 +4,7 @@ import time
 from secrets import token_hex
 
 from tests.acceptance.cluster import Cluster, eventually
-from tests.acceptance.cluster.fixtures import SHORT_TIMES
+from tests.acceptance.cluster.fixtures import NewCluster
 from tests.acceptance.cluster.robot import (
     ABORTED,
     ABORTING_ORDER,
@@ -15,12 +15,13 @@ from tests.acceptance.cluster.robot import (
 )
 
 PENDING, ABORTING = 1, 2
-LEASE = float(SHORT_TIMES["BOTSWAIN_RUN_LEASE_SECONDS"])
+LEASE = 10.0  # of those who beat: a busy machine may keep them from it for seconds
 
 
-def test_a_silent_robot_is_found_out_and_one_that_beats_is_not(shared_cluster: Cluster, process: str) -> None:
-    api = shared_cluster.api
-    silent, mute, *beating = (shared_cluster.new_robot() for _ in range(5))
+def test_a_silent_robot_is_found_out_and_one_that_beats_is_not(new_cluster: NewCluster) -> None:
+    cluster = new_cluster(BOTSWAIN_RUN_LEASE_SECONDS=str(LEASE)).start()
+    api, process = cluster.api, cluster.api.publish("invoices")
+    silent, mute, *beating = (cluster.new_robot() for _ in range(5))
     jobs = {robot: api.ask_and_hand_out(process, robot=robot.name) for robot in (silent, mute, *beating)}
     for robot in jobs:
         robot.begin()
@@ -30,10 +31,10 @@ def test_a_silent_robot_is_found_out_and_one_that_beats_is_not(shared_cluster: C
     begun = time.monotonic()
 
     def found_out() -> bool:
-        """And those that beat were watched for more than twice the lease."""
+        """And those that beat were watched for longer than the lease."""
         assert [robot.order(jobs[robot]) for robot in beating] == [0] * len(beating)
         found = api.job(jobs[silent])["status"] != IN_PROGRESS
-        return bool(found and time.monotonic() - begun > 2.2 * LEASE)
+        return bool(found and time.monotonic() - begun > 1.2 * LEASE)
 
     eventually(found_out, "the silent robot is found out", every=0.5)
     lost = api.job(jobs[silent])

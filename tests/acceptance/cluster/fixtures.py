@@ -20,6 +20,9 @@ SHORT_TIMES: Settings = {
     "BOTSWAIN_ABORT_GRACE_SECONDS": "2",
     "BOTSWAIN_HEARTBEAT_SECONDS": "1",
 }
+# Each process of the API takes more than a second of processor to start. The shared cluster has two, as
+# production has; the new ones, of which there are dozens, have one each.
+ONE_PROCESS: Settings = {"BOTSWAIN_API_PROCESSES": "1"}
 
 
 class NewCluster(Protocol):
@@ -87,7 +90,7 @@ def new_cluster(redis_server: Redis, tmp_path: Path) -> Iterator[NewCluster]:
         folder = tmp_path / f"cluster-{len(made)}"
         folder.mkdir()
         url = database_url or f"sqlite:///{folder}/botswain.sqlite3"
-        made.append(Cluster(folder, url, redis_server.url, {**SHORT_TIMES, **settings}, size))
+        made.append(Cluster(folder, url, redis_server.url, {**SHORT_TIMES, **ONE_PROCESS, **settings}, size))
         return made[-1]
 
     yield make
