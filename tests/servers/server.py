@@ -181,7 +181,7 @@ class Server(ABC):
     def _log(self) -> str:
         path = self.folder / "server.log"
         lines = path.read_text(errors="replace").splitlines() if path.exists() else []
-        return ":\n" + "\n".join(lines[-20:])
+        return ":\n" + "\n".join(lines[-60:])  # mariadb-install-db ends with forty that say nothing
 
 
 def wait_for(condition: Callable[[], bool], seconds: float) -> bool:

@@ -58,7 +58,7 @@ def test_each_point_has_its_place_in_the_code() -> None:
         for path in (PROJECT / room).rglob("*.py")
         if path.name != "failpoints.py"
     ]
-    placed = {step for text in texts for step in re.findall(r'tx\.step = "(\w+)"', text)}
+    placed = {step for text in texts for step in re.findall(r'\bstep ?= ?"(\w+)"', text)}
     placed |= {point for text in texts for point in re.findall(r'failpoints\.reached\("(\w+)"\)', text)}
     named = {point for point in failpoints.POINTS if "commit" not in point}
     assert placed == named | set(failpoints.STEPS)
