@@ -27,6 +27,9 @@ from orchestrator.resources.model import (
 from orchestrator.runs import lifecycle as runs_of
 from orchestrator.transaction import Transaction
 
+CHUNK = 500
+LOOKED_AT = 10_000  # rows in one request of a list: a condition may fit few of a million
+
 
 @dataclass(frozen=True)
 class Holder:
@@ -183,19 +186,22 @@ def _lock(row: Mapping[str, Any], mode: Mode, now: datetime, runs: Mapping[int, 
 def listed(
     tx: Transaction, queue_id: int, condition: Condition, who: Initiator, limit: int, cursor: str | None
 ) -> Page[ResourceView]:
-    """Those that fit and that `who` may see, newest first. Another's read lock hides from robots."""
+    """Those that fit and that `who` may see, newest first. Another's read lock hides from robots.
+
+    A page that finds little in `LOOKED_AT` rows is short, even empty; its cursor leads on from there.
+    """
     found: list[Any] = []
     at = int(cursor, 16) if cursor is not None else None
     sources = _of_queue(tx, queue_id, condition)
-    while len(found) <= limit:
-        rows = newest(tx, sources, 500, at)
-        if not rows:
-            break
-        at = rows[-1].id
+    for _ in range(LOOKED_AT // CHUNK):
+        rows = newest(tx, sources, CHUNK, at)
         found += [row for row in rows if _is_seen(tx, row, condition, who)]
+        at = rows[-1].id if len(rows) == CHUNK else None
+        if at is None or len(found) > limit:
+            break
     shown = found[:limit]
-    following = format(shown[-1].id, "x") if len(found) > limit else None
-    return Page(many(tx, [dict(row._mapping) for row in shown]), following)
+    at = shown[-1].id if len(found) > limit else at
+    return Page(many(tx, [dict(row._mapping) for row in shown]), format(at, "x") if at is not None else None)
 
 
 def _of_queue(tx: Transaction, queue_id: int, condition: Condition) -> list[tuple[Any, Any]]:

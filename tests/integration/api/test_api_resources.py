@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
+from orchestrator.insights import resources as seen
 from orchestrator.robots import lifecycle as robots
 from orchestrator.runs import lifecycle as runs
 from orchestrator.tenancy import DEFAULT_TENANT
@@ -230,3 +231,27 @@ def test_a_history_comes_in_pages_in_order(admin: Caller, robot: Robot, new: New
         assert len(page["items"]) == size
         found, cursor = found + page["items"], {"cursor": page["next"]}
     assert found == whole["items"] and cursor == {"cursor": None}
+
+
+# Lists --------------------------------------------------------------------------------------------------
+
+
+def test_a_search_that_finds_little_is_answered_in_pages_that_lead_on(
+    admin: Caller, new: New, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seen, "CHUNK", 2)
+    monkeypatch.setattr(seen, "LOOKED_AT", 4)
+    wanted = [new(priority=9), *[new() for _ in range(9)], new(priority=9)][::10]
+    queue = admin.get(f"{V1}/resources/{wanted[0]}").json["queue"]
+    found: list[str] = []
+    sizes: list[int] = []
+    cursor: dict[str, Any] = {}
+    while True:
+        page = admin.get(f"{V1}/queues/{queue}/resources", priority=9, **cursor).json
+        found += [one["id"] for one in page["items"]]
+        sizes.append(len(page["items"]))
+        if page["next"] is None:
+            break
+        cursor = {"cursor": page["next"]}
+    assert found == wanted[::-1]
+    assert sizes == [1, 0, 1]
