@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import and_, bindparam, false, or_, select
+from sqlalchemy import Integer, and_, bindparam, false, or_, select
 
 from orchestrator.resources.conditions import Condition
 from orchestrator.resources.locks import Mode
@@ -14,6 +14,9 @@ from orchestrator.resources.model import STATUS_NAMES, Resource, ResourceStatus,
 from orchestrator.transaction import Transaction
 
 CHUNK = 20
+CHUNK_LIMIT = 640  # each chunk is twice as large as the one before: a long look takes few questions
+# Written out: for a limit that it does not know PostgreSQL may plan to sort the whole line.
+_LIMIT: Any = bindparam("p_limit", type_=Integer, literal_execute=True)
 COLUMNS = tuple(Resource.__table__.columns)
 # What says whether it may be given: reading twenty whole rows took most of the time of a take.
 _LOCKS = [f"{mode}_{part}" for mode in Mode for part in ("run_id", "person", "until", "fence")]
@@ -32,7 +35,7 @@ _LINE = (
         Resource.is_postponed == false(),
     )
     .order_by(Resource.rank, Resource.id)
-    .limit(CHUNK)
+    .limit(_LIMIT)
 )
 _LINE_AFTER = _LINE.where(_AFTER)
 _LIGHT_LINE, _LIGHT_LINE_AFTER = _LINE.with_only_columns(*_LIGHT), _LINE_AFTER.with_only_columns(*_LIGHT)
@@ -51,7 +54,7 @@ _TERM_LINE = (
         Resource.tenant_id == bindparam("p_tenant_id"),
     )
     .order_by(ResourceTerm.rank, ResourceTerm.resource_id)
-    .limit(CHUNK)
+    .limit(_LIMIT)
 )
 _TERM_LINE_AFTER = _TERM_LINE.where(_TERM_AFTER)
 
@@ -115,13 +118,15 @@ def _of_status(
     first, after = (_LINE, _LINE_AFTER) if term is None else (_TERM_LINE, _TERM_LINE_AFTER)
     if light:
         first, after = _LIGHT_LINE, _LIGHT_LINE_AFTER
+    asked["p_limit"] = CHUNK
     rows: Sequence[Any] = tx.execute(first, asked).all()
     while rows:
         yield from rows if light else (row for row in rows if condition.holds(plain(row)))
-        if len(rows) < CHUNK:
+        if len(rows) < asked["p_limit"]:
             return
         last = rows[-1]
-        rows = tx.execute(after, asked | {"p_rank": last.rank, "p_id": last.id}).all()
+        asked |= {"p_rank": last.rank, "p_id": last.id, "p_limit": min(2 * asked["p_limit"], CHUNK_LIMIT)}
+        rows = tx.execute(after, asked).all()
 
 
 _BY_PUBLIC_ID = select(*COLUMNS).where(
