@@ -71,7 +71,7 @@ class FakeServer:
 
     def until(self, count: int) -> list[tuple[Any, ...]]:
         with self.changed:
-            assert self.changed.wait_for(lambda: len(self.told) >= count, 15), self.told
+            assert self.changed.wait_for(lambda: len(self.told) >= count, 40), self.told
         return self.told
 
 
@@ -114,7 +114,7 @@ def open_session(coordinator: Coordinator, context: Callable[..., Context]) -> C
 def told_by_agent(tmp_path: Path, robot: str) -> dict[str, Any]:
 
     file = tmp_path / "node" / "robots" / robot / "told.json"
-    until = time.monotonic() + 10
+    until = time.monotonic() + 40
     while not file.exists():
         assert time.monotonic() < until
         time.sleep(0.01)
