@@ -8,20 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 
 from redis import RedisError
 
 from orchestrator.robots.presence import Familiar, Presence
 
 MEMORY_LIMIT = 20_000
-Marks = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Marks:
+    """Of these lines, those that are marked."""
+
+    lines: tuple[str, ...]
+    by_line: Mapping[str, str] = field(default_factory=dict)
 
 
 class LineMarks:
     """Reads them before the transaction: a Redis that hangs would hold it, and the robot's row, for a second.
 
-    Whose lines they are is known by then from an earlier request only. Who makes the first one here has no
-    marks read, and none cleared: a mark too many costs a robot one question.
+    Whose lines they are is known by then from an earlier request only. Those of who makes its first one here
+    are read within: a mark too many would have a robot ask for a job that is not there.
     """
 
     def __init__(self, presence: Presence) -> None:
@@ -36,17 +44,18 @@ class LineMarks:
             self._lines[header] = robot.lines
 
     def read(self, header: str) -> Marks:
-        """By line: those that are marked. The lines may have become others; these are then not cleared."""
-        lines = self._lines.get(header, ())
-        if not lines:
-            return {}
-        with suppress(RedisError):
-            marks = self._presence.line_marks(lines)
-            return {line: mark for line, mark in zip(lines, marks, strict=True) if mark}
-        return {}
+        """Those of the lines that are remembered for this Authorization."""
+        return self.of(self._lines.get(header, ()))
 
-    def clear(self, marks: Marks, empty: Collection[str]) -> None:
-        lines = [line for line in empty if line in marks]
+    def of(self, lines: tuple[str, ...]) -> Marks:
         if lines:
             with suppress(RedisError):
-                self._presence.clear_lines(lines, [marks[line] for line in lines])
+                marks = self._presence.line_marks(lines)
+                return Marks(lines, {line: mark for line, mark in zip(lines, marks, strict=True) if mark})
+        return Marks(lines)
+
+    def clear(self, marks: Marks, empty: Collection[str]) -> None:
+        lines = [line for line in empty if line in marks.by_line]
+        if lines:
+            with suppress(RedisError):
+                self._presence.clear_lines(lines, [marks.by_line[line] for line in lines])

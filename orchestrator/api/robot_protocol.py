@@ -16,7 +16,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from orchestrator import errors
 from orchestrator.api import rates, robot_fields
 from orchestrator.api.auth import Policy, allow
-from orchestrator.api.line_marks import LineMarks
+from orchestrator.api.line_marks import LineMarks, Marks
 from orchestrator.api.robot_answers import BLANK, UPDATE, answer, consume_answer, heartbeat_answer, refusal
 from orchestrator.api.robot_fields import Credentials, Fields
 from orchestrator.api.steady_heartbeat import SteadyHeartbeat
@@ -87,19 +87,22 @@ class Protocol:
     @allow(Policy.OWN)
     def consume_next_job(self) -> Response:
         header = request.headers.get("Authorization", "")
-        marks = self._marks.read(header)  # before the look at SQL
+        remembered = self._marks.read(header)
 
-        def work(tx: Transaction, robot: Any) -> tuple[Any, Consumed, Any]:
+        def work(tx: Transaction, robot: Any) -> tuple[Any, Consumed, Any, Marks]:
             given = self._own_fields(robot)
+            lines = announcements.familiar(robot).lines
+            # Before the look at SQL, whichever way.
+            marks = remembered if remembered.lines == lines else self._marks.of(lines)
             status = given.number("Status", RobotStatus.DISCONNECTED, RobotStatus.WORKING)
             self._refuse_second(tx, robot, given)
             consumed = consume.consume(tx, robot, status, self._parts.run_lease)
             if consumed.job is not None:
                 doubles.own(tx, robot, robot_fields.program(given), 2 * self._parts.run_lease)
             version = _version(tx, consumed.job.process_version_id) if consumed.job is not None else None
-            return robot, consumed, version
+            return robot, consumed, version, marks
 
-        robot, consumed, version = self._as_robot(work, lock=True)
+        robot, consumed, version, marks = self._as_robot(work, lock=True)
         self._marks.remember(header, announcements.familiar(robot))
         self._marks.clear(marks, [announcements.line(robot, target) for target in consumed.empty_targets])
         return consume_answer(consumed, version, request.host_url)

@@ -11,9 +11,12 @@ from typing import Any
 import pytest
 from flask import Flask
 
+from orchestrator.jobs import announcements
 from orchestrator.jobs.dispatch import dispatch
+from orchestrator.robots import lifecycle as robots
 from orchestrator.robots.presence import Presence
 from orchestrator.tasks.model import Lane
+from orchestrator.tenancy import DEFAULT_TENANT
 from orchestrator.wiring import Parts
 from tests.integration.api.conftest import Caller, Scheduler
 
@@ -70,11 +73,29 @@ def test_a_line_that_is_found_empty_is_marked_no_more(robot: Robot, parts: Parts
     assert robot("heartbeat")["HasNewJob"] == 0
 
 
-def test_who_asks_for_a_job_first_has_the_mark_cleared_the_next_time(robot: Robot, parts: Parts) -> None:
+def test_who_asks_for_a_job_first_has_the_mark_cleared_as_well(robot: Robot, parts: Parts) -> None:
+    """Another robot would else be told of a job that is not there."""
     parts.presence.mark_lines(["any:1"])
-    for marked in (["any:1"], []):
-        assert robot("consumeNextJob")["ConsumeJobErrorCode"] == 102
-        assert list(parts.presence.marked_lines()) == marked
+    assert robot("consumeNextJob")["ConsumeJobErrorCode"] == 102
+    assert list(parts.presence.marked_lines()) == []
+
+
+def test_the_lines_of_a_robot_whose_group_has_changed_are_read_anew(
+    robot: Robot, admin: Caller, parts: Parts
+) -> None:
+    robot("consumeNextJob")
+    assert admin("PATCH", "/api/v1/robots/r1", json={"group": "g"}).status_code == 200
+    (line,) = {one for one in lines_of(parts, "r1") if one.startswith("group:")}
+    parts.presence.mark_lines([line])
+    assert robot("consumeNextJob")["ConsumeJobErrorCode"] == 102
+    assert list(parts.presence.marked_lines()) == []
+
+
+def lines_of(parts: Parts, name: str) -> tuple[str, ...]:
+    def work(tx: Any) -> tuple[str, ...]:
+        return announcements.familiar(robots.existing(tx, name)).lines
+
+    return parts.transactions.run(work, tenant_id=DEFAULT_TENANT)
 
 
 def test_a_job_that_comes_after_the_look_keeps_its_mark(
