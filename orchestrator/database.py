@@ -95,6 +95,11 @@ def Name(length: int) -> String:  # noqa: N802  (reads as a type, beside String 
     return String(length).with_variant(mysql.VARCHAR(length, collation="utf8mb4_bin"), "mysql")
 
 
+# As a hint, for statements that lock rows by their keys: MariaDB would scan a small table whole, and wait for
+# rows that others have locked and that are none of ours.
+BY_KEY = "FORCE INDEX (PRIMARY)"
+
+
 def among(column: Any, values: Iterable[int]) -> Any:
     """`column IN (…)` for numbers that are always the same: a list of parameters is expanded anew at each
     execution, which costs a third of it."""

@@ -17,7 +17,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, delete, exists, insert, literal, select, update
 
-from orchestrator.database import among
+from orchestrator.database import BY_KEY, among
 from orchestrator.jobs import moves
 from orchestrator.jobs.model import HeldLine, Job
 from orchestrator.jobs.moves import JobsOffered
@@ -56,11 +56,9 @@ _FREE = (
     )
     .with_for_update(skip_locked=True)
 )
-# Without the hint MariaDB scans a small table whole, and waits for rows that robots look at.
-_BY_KEY = "FORCE INDEX (PRIMARY)"
 _ASIDE = (
     update(Job)
-    .with_hint(_BY_KEY, dialect_name="mysql")
+    .with_hint(BY_KEY, dialect_name="mysql")
     .where(
         Job.id.in_(bindparam("p_ids", expanding=True)),
         Job.tenant_id == bindparam("p_tenant_id"),
@@ -71,7 +69,7 @@ _ASIDE = (
 )
 _BACK = (
     update(Job)
-    .with_hint(_BY_KEY, dialect_name="mysql")
+    .with_hint(BY_KEY, dialect_name="mysql")
     .where(
         Job.id.in_(bindparam("p_ids", expanding=True)),
         Job.tenant_id == bindparam("p_tenant_id"),

@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, case, update
 
+from orchestrator.database import BY_KEY
 from orchestrator.resources import history
 from orchestrator.resources.changes import INDEXED, Outrun, ResourcesFreed
 from orchestrator.resources.locks import Initiator
@@ -105,6 +106,7 @@ def _statement(equal: tuple[str, ...], differing: tuple[str, ...], size: int) ->
     values["version"] = Resource.version + 1
     return (
         update(Resource)
+        .with_hint(BY_KEY, dialect_name="mysql")
         .where(
             Resource.id.in_(bindparam("p_where_ids", expanding=True)),
             Resource.tenant_id == bindparam("p_where_tenant_id"),

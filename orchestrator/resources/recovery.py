@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import and_, bindparam, delete, false, or_, select, true
 
-from orchestrator.database import database_time
+from orchestrator.database import BY_KEY, database_time
 from orchestrator.resources import changes, locks, queues, retries, search
 from orchestrator.resources.create import rank
 from orchestrator.resources.locks import Initiator, Mode
@@ -29,6 +29,7 @@ _IDS_OF_RUN = select(Resource.id).where(_OF_RUN)
 # resource locks its row before that entry.
 _LOCK_OF_RUN = (
     select(*search.COLUMNS)
+    .with_hint(Resource, BY_KEY, "mysql")
     .where(Resource.id.in_(bindparam("p_ids", expanding=True)), _OF_RUN)
     .order_by(Resource.id)
     .with_for_update()

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, insert, select, update
 
+from orchestrator.database import BY_KEY
 from orchestrator.errors import Conflict
 from orchestrator.past import live_of
 from orchestrator.runs.model import PAST_RUNS, Run
@@ -34,8 +35,10 @@ _HOLD = (
     .where(Run.id == bindparam("p_id"), Run.tenant_id == bindparam("p_tenant_id"), Run.ended_at.is_(None))
     .with_for_update()
 )
+# By the index, as `BY_KEY` says of keys.
 _HOLD_OF_ROBOTS = (
     select(Run.id, Run.robot_id, Run.job_guid, Run.uses_resources, Run.touched_at)
+    .with_hint(Run, "FORCE INDEX (ix_runs_robot_id_ended_at)", "mysql")
     .where(
         Run.robot_id.in_(bindparam("p_robot_ids", expanding=True)),
         Run.tenant_id == bindparam("p_tenant_id"),
@@ -46,6 +49,7 @@ _HOLD_OF_ROBOTS = (
 )
 _MARK = (
     update(Run)
+    .with_hint(BY_KEY, dialect_name="mysql")
     .where(Run.id.in_(bindparam("p_ids", expanding=True)), Run.tenant_id == bindparam("p_tenant_id"))
     .values(uses_resources=True, touched_at=bindparam("p_now"))
 )

@@ -12,6 +12,7 @@ from datetime import timedelta
 import structlog
 from sqlalchemy import bindparam, select, tuple_, update
 
+from orchestrator.database import BY_KEY
 from orchestrator.tasks.claim import ClaimedTask
 from orchestrator.tasks.enqueueing import lock_partitions, put_back
 from orchestrator.tasks.model import Lane, Task, TaskStatus
@@ -31,6 +32,7 @@ class StaleWritesRefused(Fact):
 
 _LOCK_CLAIMED = (
     select(Task.id)
+    .with_hint(Task, BY_KEY, "mysql")
     .where(
         Task.id.in_(bindparam("p_ids", expanding=True)),
         tuple_(Task.id, Task.fence).in_(bindparam("p_marks", expanding=True)),

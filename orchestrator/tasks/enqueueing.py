@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, case, insert, or_, select, update
 
-from orchestrator.database import new_guid
+from orchestrator.database import BY_KEY, new_guid
 from orchestrator.tasks.claim import REWINDS
 from orchestrator.tasks.model import RANK_SHIFT, Lane, Partition, Task, TaskKind, TaskStatus
 from orchestrator.tasks.spread import Spread, partition_of
@@ -82,8 +82,8 @@ def lock_partitions(tx: Transaction, partitions: Iterable[int]) -> None:
     """For who puts tasks back into several: in the one order, and before any task is locked."""
     ids = sorted(set(partitions))
     if ids:
-        rows = select(Partition.id).where(Partition.id.in_(ids)).order_by(Partition.id)
-        tx.execute(rows.with_for_update()).all()
+        rows = select(Partition.id).with_hint(Partition, BY_KEY, "mysql").where(Partition.id.in_(ids))
+        tx.execute(rows.order_by(Partition.id).with_for_update()).all()
 
 
 def _reserve(tx: Transaction, partition: int, count: int) -> int:

@@ -37,7 +37,8 @@ class Verbs:
     def __init__(self, url: str, redis_url: str, connections: int = 1) -> None:
         options = engine_options(make_url(url), connections)
         self.transactions = Transactions(prepare(create_engine(url, **options)))
-        self.proposals = Proposals(Redis.from_url(redis_url), WAKE_CHANNEL)
+        self._redis = Redis.from_url(redis_url)
+        self.proposals = Proposals(self._redis, WAKE_CHANNEL)
         proposals.subscribe(self.transactions, self.proposals)
         self._batcher: Batcher[Request, Any] = Batcher(self._perform)
 
@@ -54,6 +55,10 @@ class Verbs:
     def finish(self, run_id: int, guid: str) -> None:
         ending = Finish(_asker(run_id), guid, {"done": True})
         settled(lambda: self._batcher.submit(DEFAULT_TENANT, ending))
+
+    def forget(self) -> None:
+        """What was proposed to whom."""
+        self._redis.flushdb()
 
     def _perform(self, requests: Sequence[Request]) -> list[Any]:
         token = uuid.uuid4().hex

@@ -141,6 +141,7 @@ def _takes(tables: ResourceTables, ours: Verbs, count: int, where: dict[str, Any
         if row is None:
             raise RuntimeError("there was nothing to take")
     tables.renew()
+    ours.forget()  # nobody freed them by the verbs: Redis takes them for being given
     return 1 / statistics.median(took)
 
 
