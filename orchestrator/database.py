@@ -90,6 +90,11 @@ def new_guid() -> str:
     return str(uuid.uuid4())
 
 
+def kept_guid(given: str) -> str:
+    """A GUID as `new_guid` made it, however it was spelled: in braces, in capitals, between blanks."""
+    return given.strip().strip("{}").lower()
+
+
 def Name(length: int) -> String:  # noqa: N802  (reads as a type, beside String and Text)
     """Text compared byte by byte: MariaDB's usual collation takes `a`, `A` and `á` for one name."""
     return String(length).with_variant(mysql.VARCHAR(length, collation="utf8mb4_bin"), "mysql")

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, or_, select
 
+from orchestrator.database import kept_guid
 from orchestrator.errors import AlreadyExists, NotFound
 from orchestrator.transaction import Transaction
 
@@ -21,7 +22,7 @@ class Named:
         )
 
     def find(self, tx: Transaction, key: str) -> Any | None:
-        asked = {"p_tenant_id": tx.tenant_id, "p_key": key, "p_id": key.strip().strip("{}").lower()}
+        asked = {"p_tenant_id": tx.tenant_id, "p_key": key, "p_id": kept_guid(key)}
         return tx.execute(self._find, asked).first()
 
     def existing(self, tx: Transaction, key: str) -> Any:

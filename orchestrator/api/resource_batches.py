@@ -20,6 +20,7 @@ from orchestrator.api.auth import ROBOT
 from orchestrator.api.call import Call, body_digest
 from orchestrator.api.idempotency import Key
 from orchestrator.batching import Batcher
+from orchestrator.database import kept_guid
 from orchestrator.insights import resources as seen
 from orchestrator.resources import batches, queues, search
 from orchestrator.resources.batches import Alone, Asker, Finish, Take
@@ -60,7 +61,7 @@ class ResourceBatches:
         """The resource, Processed. Raises `Alone`, `Outrun`, or why it is refused."""
         if call.identity.role != ROBOT:
             raise Alone
-        return self._submit(call, Finish(_asker(call), search.public_form(resource), result, fence))
+        return self._submit(call, Finish(_asker(call), kept_guid(resource), result, fence))
 
     def _submit(self, call: Call, asked: batches.Request) -> Any:
         key = Key.of(request, body_digest())

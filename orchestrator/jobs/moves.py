@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, insert, or_, select, update
 
+from orchestrator.database import kept_guid
 from orchestrator.jobs.model import PAST_JOBS, Job, JobHistory
 from orchestrator.jobs.states import TERMINAL, TRANSITIONS, Event, Status
 from orchestrator.transaction import Fact, Transaction
@@ -217,4 +218,4 @@ def _live_or_past(tx: Transaction, query: Any, guid: str) -> Any | None:
 
 
 def _asked(tx: Transaction, guid: str) -> dict[str, Any]:
-    return {"p_tenant_id": tx.tenant_id, "p_guid": guid.strip().strip("{}").lower()}
+    return {"p_tenant_id": tx.tenant_id, "p_guid": kept_guid(guid)}

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, select
 
+from orchestrator.database import kept_guid
 from orchestrator.errors import AlreadyExists, Conflict, NotFound
 from orchestrator.past import carry, carry_those_of, live_of
 from orchestrator.resources import changes, search
@@ -59,7 +60,7 @@ def known_id(tx: Transaction, public_id: str) -> int:
 
 
 def _asked(tx: Transaction, public_id: str) -> dict[str, Any]:
-    return {"p_tenant_id": tx.tenant_id, "p_public_id": public_id.strip().strip("{}").lower()}
+    return {"p_tenant_id": tx.tenant_id, "p_public_id": kept_guid(public_id)}
 
 
 def recall(tx: Transaction, public_id: str) -> bool:

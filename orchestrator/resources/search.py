@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Integer, and_, bindparam, false, or_, select
 
+from orchestrator.database import kept_guid
 from orchestrator.resources.conditions import Condition
 from orchestrator.resources.locks import Mode
 from orchestrator.resources.model import STATUS_NAMES, Resource, ResourceStatus, ResourceTerm
@@ -150,18 +151,13 @@ def by_ids(tx: Transaction, ids: Sequence[int]) -> Sequence[Any]:
 
 
 def by_public_ids(tx: Transaction, public_ids: Sequence[str]) -> Sequence[Any]:
-    """Ids in their `public_form`."""
+    """Ids as they are kept."""
     asked = {"p_tenant_id": tx.tenant_id, "p_public_ids": list(public_ids)}
     return tx.execute(_BY_PUBLIC_IDS, asked).all()  # type: ignore[no-any-return]
 
 
-def public_form(given: str) -> str:
-    """A public id as it is stored, whatever way it was spelled."""
-    return given.strip().strip("{}").lower()
-
-
 def by_public_id(tx: Transaction, public_id: str) -> Any | None:
-    asked = {"p_tenant_id": tx.tenant_id, "p_public_id": public_form(public_id)}
+    asked = {"p_tenant_id": tx.tenant_id, "p_public_id": kept_guid(public_id)}
     return tx.execute(_BY_PUBLIC_ID, asked).one_or_none()
 
 

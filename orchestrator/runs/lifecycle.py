@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, insert, select, update
 
-from orchestrator.database import BY_KEY
+from orchestrator.database import BY_KEY, kept_guid
 from orchestrator.errors import Conflict
 from orchestrator.past import live_of
 from orchestrator.runs.model import PAST_RUNS, Run
@@ -109,7 +109,7 @@ def of_robots(tx: Transaction, robot_ids: Sequence[int]) -> dict[int, list[Any]]
 def choose(live: Sequence[Any], job_guid: str | None) -> Any:
     """Of a robot's live runs, the named job's, or the only one. Raises `NoRun`."""
     if job_guid is not None:
-        live = [run for run in live if run.job_guid == job_guid.strip().strip("{}").lower()]
+        live = [run for run in live if run.job_guid == kept_guid(job_guid)]
         if not live:
             raise NoRun("Botswain-Run: this robot has no such run, or it has ended.")
     if len(live) != 1:

@@ -27,6 +27,7 @@ from orchestrator.api.resource_access import reader, who, written
 from orchestrator.api.resource_taking import take
 from orchestrator.api.routes import Routes
 from orchestrator.api.sherpa.fields import Filters, TaskChange, TaskIn, TaskNamed, TaskTags
+from orchestrator.database import kept_guid
 from orchestrator.errors import Invalid
 from orchestrator.insights import sherpa as seen
 from orchestrator.insights.sherpa import (
@@ -47,7 +48,6 @@ from orchestrator.resources.conditions import Condition
 from orchestrator.resources.create import NewResource
 from orchestrator.resources.locks import MODES, Initiator, Mode
 from orchestrator.resources.model import ErrorKind
-from orchestrator.resources.search import public_form
 from orchestrator.transaction import Transaction
 
 routes = Routes("sherpa-tasks", prefix="/api")
@@ -343,7 +343,7 @@ def _listed(
 
     def fits(row: Mapping[str, Any]) -> bool:
         name = seen.name(row)
-        if task is not None and public_form(task) != row["public_id"] and task != name:
+        if task is not None and kept_guid(task) != row["public_id"] and task != name:
             return False
         return pattern is None or fnmatchcase(name, pattern)
 
